@@ -1,0 +1,1 @@
+"""Listing embeddings from session logs."""

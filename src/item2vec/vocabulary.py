@@ -1,0 +1,127 @@
+"""The one map between an item's id (theirs) and its dense number (ours)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from item2vec.errors import DataError, EmptyDataError, UnknownItemError
+
+ItemId = str | int
+ID_TYPES = {"string": pa.string(), "int64": pa.int64()}
+
+
+class Vocabulary:
+    """Item ids in their fixed order, with their counts.
+
+    Parameters
+    ----------
+    ids : pyarrow.Array of string or int64, shape (n,)
+        Distinct item ids; the position of an id is its ``item_num``.
+    counts : ndarray of int64, shape (n,)
+        How often each item occurred in the training sessions.
+
+    Raises
+    ------
+    DataError
+        If the ids are of another type, null or repeated, or the lengths differ.
+    """
+
+    def __init__(self, ids: pa.Array, counts: npt.NDArray[np.int64]) -> None:
+        if isinstance(ids, pa.ChunkedArray):
+            ids = ids.combine_chunks()
+        if pa.types.is_large_string(ids.type):
+            ids = ids.cast(pa.string())
+        if ids.type not in ID_TYPES.values():
+            raise DataError(f"item ids are {ids.type}; they must all be strings or all be int64")
+        if ids.null_count or len(pc.unique(ids)) != len(ids):
+            raise DataError("a vocabulary holds each item id once and no null")
+        if len(ids) != len(counts):
+            raise DataError(f"{len(ids)} item ids but {len(counts)} counts")
+        self.ids = ids
+        self.counts = np.ascontiguousarray(counts, np.int64)
+
+    @classmethod
+    def from_counts(cls, ids: pa.Array, counts: npt.NDArray[np.int64], min_count: int = 1) -> Vocabulary:
+        """Order items by count descending, then by id, and drop those below `min_count`."""
+        table = pa.table([ids, np.asarray(counts, np.int64)], names=["item_id", "count"])
+        table = table.filter(pc.greater_equal(table["count"], min_count))
+        if table.num_rows == 0:
+            raise EmptyDataError(f"no item occurs min_count={min_count} times; lower min_count")
+        table = table.sort_by([("count", "descending"), ("item_id", "ascending")])
+        return cls(table["item_id"].combine_chunks(), table["count"].to_numpy())
+
+    @property
+    def id_type(self) -> str:
+        """``"string"`` or ``"int64"``."""
+        return "string" if pa.types.is_string(self.ids.type) else "int64"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._nums
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        return bool(self.ids.equals(other.ids)) and bool(np.array_equal(self.counts, other.counts))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self):,} {self.id_type} items)"
+
+    @cached_property
+    def _nums(self) -> dict[ItemId, int]:
+        return {item_id: num for num, item_id in enumerate(self.ids.to_pylist())}
+
+    def num(self, item_id: ItemId) -> int:
+        """Return the number of one item.
+
+        Raises
+        ------
+        UnknownItemError
+            If the item was never seen in training (or has another id type).
+        """
+        try:
+            return self._nums[item_id]
+        except (KeyError, TypeError):
+            raise UnknownItemError(
+                f"unknown item {str(item_id)[:64]!r}: not among the {len(self):,} trained items"
+                f" (ids are of type {self.id_type})"
+            ) from None
+
+    def nums(self, item_ids: Iterable[ItemId] | pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int32]:
+        """Return the numbers of many items, shape (n,), int32, −1 where an item is unknown."""
+        if isinstance(item_ids, pa.Array | pa.ChunkedArray):
+            found = pc.index_in(item_ids.cast(self.ids.type), value_set=self.ids)
+            return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int32)
+        lookup = self._nums
+        return np.fromiter((lookup.get(item_id, -1) for item_id in item_ids), np.int32)
+
+    def item_ids(self, item_nums: Sequence[int] | npt.NDArray[np.integer]) -> list[ItemId]:
+        """Return the ids of the given numbers, in their order."""
+        ids: list[ItemId] = self.ids.take(pa.Array.from_buffers(*_int64_array(item_nums))).to_pylist()
+        return ids
+
+    def to_table(self) -> pa.Table:
+        """Return the columns ``item_id`` and ``count`` in item-number order."""
+        counts = pa.Array.from_buffers(*_int64_array(self.counts))
+        return pa.Table.from_arrays([self.ids, counts], names=["item_id", "count"])
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Vocabulary:
+        """Rebuild a vocabulary from :meth:`to_table`."""
+        return cls(table["item_id"].combine_chunks(), table["count"].to_numpy())
+
+
+def _int64_array(values: Sequence[int] | npt.NDArray[np.integer]) -> tuple[pa.DataType, int, list[object]]:
+    """Describe an int64 Arrow array without ``pa.array``, which imports pandas (slow in a server's start)."""
+    array = np.ascontiguousarray(values, np.int64)
+    return pa.int64(), len(array), [None, pa.py_buffer(array)]
