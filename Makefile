@@ -1,0 +1,35 @@
+# make demo · make test · make check · make check-long · make bench
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test check check-long bench install clean
+
+# The stamp makes a second call start at once; a changed dependency list installs again.
+install: $(STAMP)
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[report,test]'
+	@touch $(STAMP)
+
+demo: install  ## the whole way on a simulated marketplace: logs to report
+	$(BIN)/item2vec run pipelines/demo.toml
+
+test: install  ## the test suite (the real logs join in when they lie beside the project)
+	$(BIN)/python -m pytest -m "not long"
+
+check: install  ## style, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check-long: install  ## campaigns too long for every commit; exit code 5 means there are none
+	$(BIN)/python -m pytest -m long || test $$? -eq 5
+
+bench: install  ## speed against the named peers, printed as a table
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
