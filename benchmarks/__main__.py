@@ -1,0 +1,26 @@
+"""`make bench`: every speed figure of the project, each beside the peer or the bound it is measured against."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import machine
+
+SUITES = ("ingest", "training", "lookup")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("suites", nargs="*", metavar="suite", help=f"any of {', '.join(SUITES)} (default: all)")
+    chosen = parser.parse_args().suites or SUITES
+    unknown = sorted(set(chosen) - set(SUITES))
+    if unknown:
+        parser.error(f"unknown suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
+    print(machine.describe())
+    for name in chosen:
+        print(f"\n## {name}\n")
+        __import__(f"benchmarks.{name}", fromlist=["main"]).main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What a figure was measured on, and how a table of figures is printed."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import resource
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def describe() -> str:
+    """Name the processor, its cores, the memory, the load and the date: a figure means nothing without them."""
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    load = os.getloadavg()[0]
+    warning = "  (NOT QUIET: read ratios, not absolutes)" if load > 0.5 else ""
+    return (
+        f"{datetime.date.today()} · {cpu}, {os.cpu_count()} cores, {memory:.0f} GiB · Python"
+        f" {platform.python_version()} · load {load:.1f}{warning}"
+    )
+
+
+def peak_memory_gib() -> float:
+    """Return this process's peak resident memory in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lay rows out as a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
