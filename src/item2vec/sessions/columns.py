@@ -1,0 +1,142 @@
+"""Arrow and numpy columns of sessions: conversions that import no pandas, offsets, item attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from item2vec.errors import DataError
+
+_ARROW_NUMBERS = {
+    np.dtype(np.int32): pa.int32(),
+    np.dtype(np.int64): pa.int64(),
+    np.dtype(np.float32): pa.float32(),
+}
+_NUMPY_NUMBERS = {arrow: numpy for numpy, arrow in _ARROW_NUMBERS.items()}
+
+
+def arrow_numbers(values: npt.NDArray[Any]) -> pa.Array:
+    """Wrap a number array as Arrow without copying (``pa.array`` would import pandas)."""
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(_ARROW_NUMBERS[values.dtype], len(values), [None, pa.py_buffer(values)])
+
+
+def numpy_numbers(column: pa.ChunkedArray | pa.Array, missing: int | None = None) -> npt.NDArray[Any]:
+    """Return an Arrow number column as an array of the same width (``to_numpy`` would import pandas).
+
+    A null becomes `missing`; without it, nulls are an error.
+    """
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    dtype = _NUMPY_NUMBERS[values.type]
+    if not len(values):
+        return np.zeros(0, dtype)
+    validity, data = values.buffers()
+    rows = slice(values.offset, values.offset + len(values))
+    numbers = np.frombuffer(data, dtype)[rows]
+    if not values.null_count:
+        return numbers
+    if missing is None:
+        raise DataError(f"{values.null_count} of {len(values)} values are missing")
+    valid = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")[rows]
+    return np.where(valid, numbers, np.asarray(missing, dtype))
+
+
+def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Join the chunks of a column; ``large_string`` becomes ``string``."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return column.cast(pa.string()) if pa.types.is_large_string(column.type) else column
+
+
+def offsets_of(lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Return the running total of lengths with a leading zero, int64."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def gather(
+    offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the positions of the chosen ragged rows, one row after the other, and their new offsets."""
+    lengths = offsets[rows + 1] - offsets[rows]
+    new = offsets_of(lengths)
+    return np.arange(new[-1], dtype=np.int64) + np.repeat(offsets[rows] - new[:-1], lengths), new
+
+
+def align_items(items: pa.Table, item_ids: pa.Array) -> pa.Table:
+    """Return the item table with one row per entry of `item_ids`, in that order; unknown items get nulls.
+
+    Raises
+    ------
+    DataError
+        If the table has no ``item_id``, has an id twice, or its ids are of another type.
+    """
+    if "item_id" not in items.column_names:
+        raise DataError(f"the item table has no column item_id, only {', '.join(items.column_names)}")
+    theirs = one_array(items["item_id"])
+    if theirs.type != item_ids.type:
+        raise DataError(
+            f"ids are {theirs.type} in the item table and {item_ids.type} in the sessions; cast one"
+        )
+    if len(pc.unique(theirs)) != len(theirs):
+        raise DataError("the item table names an item twice; keep one row per item_id")
+    rows = pc.index_in(item_ids, value_set=theirs)
+    aligned = items.drop_columns(["item_id"]).take(rows)
+    return aligned.add_column(0, "item_id", item_ids)
+
+
+def item_id_array(ids: list[Any]) -> pa.Array:
+    """Return item ids as one Arrow array of strings or of int64.
+
+    Raises
+    ------
+    DataError
+        If ids are of both types, or of any other.
+    """
+    if all(isinstance(item, str) for item in ids):
+        return pa.array(ids, pa.string())
+    if all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in ids):
+        return pa.array(ids, pa.int64())
+    kinds = sorted({type(item).__name__ for item in ids})
+    raise DataError(f"item ids are {' and '.join(kinds)}; they must all be strings or all be integers")
+
+
+def ascending(values: pa.Array) -> pa.Array:
+    """Return the distinct values without nulls, ascending (strings by their UTF-8 bytes)."""
+    distinct = pc.drop_null(pc.unique(values))
+    return distinct.take(pc.sort_indices(distinct))
+
+
+def token_array(ids: pa.Array | pa.ChunkedArray, item_ids: pa.Array) -> npt.NDArray[np.int32]:
+    """Return the position of each id in `item_ids`, −1 where it is missing."""
+    return numpy_numbers(pc.index_in(ids, value_set=item_ids), missing=-1)
+
+
+def first_known(*columns: pa.Array) -> pa.Array:
+    """Return per row the first market name that is neither null nor blank."""
+    known = []
+    for names in columns:
+        names = one_array(names).cast(pa.string())
+        blank = pc.equal(pc.utf8_trim_whitespace(names), "")
+        known.append(pc.if_else(pc.fill_null(blank, True), pa.scalar(None, pa.string()), names))
+    return pc.coalesce(*known)
+
+
+def encode_markets(names: pa.Array) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
+    """Number the markets in name order; a null name is −1."""
+    market_names = ascending(names)
+    return token_array(names, market_names), tuple(market_names.to_pylist())
+
+
+def put_market(items: pa.Table, names: pa.Array) -> pa.Table:
+    """Return the item table with `names` as its column ``market``, right after ``item_id``."""
+    rest = [name for name in items.column_names if name not in ("item_id", "market")]
+    return pa.Table.from_arrays(
+        [one_array(items["item_id"]), names, *(items[name] for name in rest)],
+        names=["item_id", "market", *rest],
+    )
