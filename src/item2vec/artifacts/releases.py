@@ -1,0 +1,184 @@
+"""Releases: which objects belong together, and which set of them is current."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from item2vec.artifacts.durable import READ_ONLY, replace_file
+from item2vec.artifacts.folder import RunFolder
+from item2vec.artifacts.manifest import (
+    FORMAT,
+    ID_LENGTH,
+    StoredObject,
+    canonical_json,
+    digest,
+    open_object,
+    read_sealed,
+)
+from item2vec.errors import CorruptArtifactError, UsageError
+
+_ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+
+
+@dataclass(frozen=True)
+class Release:
+    """One finished run: its objects by stage and their figures.
+
+    Attributes
+    ----------
+    id : str
+        32 hex digits, the hash of the release's own content: the same objects make the same release.
+    folder : RunFolder
+        The run it belongs to.
+    body : mapping
+        ``stages`` (stage -> object id, content and manifest hash) and ``figures`` (stage -> figures).
+    """
+
+    id: str
+    folder: RunFolder
+    body: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The release's file."""
+        return self.folder.releases / f"{self.id}.json"
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages the release holds, in the order they ran."""
+        return tuple(self.body["order"])
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """The figures of every stage."""
+        figures: Mapping[str, Any] = self.body["figures"]
+        return figures
+
+    def object_path(self, stage: str) -> Path:
+        """Return the folder of a stage's object, unverified."""
+        if stage not in self.body["stages"]:
+            raise UsageError(
+                f"release {self.id[:12]} of {self.folder.path} has no stage {stage!r};"
+                f" it has {', '.join(self.stages)}"
+            )
+        return self.folder.object_path(stage, self.body["stages"][stage]["object"])
+
+    def open(self, stage: str) -> StoredObject:
+        """Verify and return a stage's object.
+
+        Raises
+        ------
+        CorruptArtifactError
+            If a file of it does not match, or it is another object than the one released.
+        """
+        stored = open_object(self.object_path(stage))
+        if stored.manifest["sha256"] != self.body["stages"][stage]["manifest"]:
+            raise CorruptArtifactError(
+                f"{stored.path} is not the object that release {self.id[:12]} was made of: it was rebuilt"
+                " afterwards; finish the run that rebuilt it (run the same `item2vec run` again)"
+            )
+        return stored
+
+
+def publish(folder: RunFolder, objects: Mapping[str, StoredObject]) -> Release:
+    """Write the release of these objects and make it the current one; the caller holds the lock.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    objects : mapping of str to StoredObject
+        The finished stages in their order.
+
+    Returns
+    -------
+    Release
+        Nothing is written when it is the current release already.
+    """
+    body = {
+        "format": FORMAT,
+        "order": list(objects),
+        "stages": {
+            name: {**stored.reference, "manifest": stored.manifest["sha256"]}
+            for name, stored in objects.items()
+        },
+        "figures": {stage: stored.figures for stage, stored in objects.items()},
+    }
+    release = Release(digest(canonical_json(body))[:ID_LENGTH], folder, MappingProxyType(body))
+    sealed = canonical_json({**body, "sha256": digest(canonical_json(body))})
+    folder.releases.mkdir(exist_ok=True)
+    if not _holds(release.path, sealed):
+        replace_file(release.path, sealed, scratch=folder.scratch(), mode=READ_ONLY)
+    line = f"{release.id}\n".encode()
+    if not _holds(folder.current, line):
+        replace_file(folder.current, line, scratch=folder.scratch())
+    return release
+
+
+def _holds(path: Path, body: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == body
+
+
+def release_ids(folder: RunFolder) -> list[str]:
+    """Return the ids of all releases of a run, the newest first."""
+    files = [path for path in folder.releases.glob("*.json") if _ID.fullmatch(path.stem)]
+    return [path.stem for path in sorted(files, key=lambda path: (-path.stat().st_mtime_ns, path.stem))]
+
+
+def read_release(path: str | Path, release_id: str | None = None) -> Release:
+    """Open a release of a run; its objects are verified when they are opened.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run's folder, such as ``runs/demo``.
+    release_id : str, optional
+        The release, or the first digits of its id; by default the one ``CURRENT`` names.
+
+    Raises
+    ------
+    UsageError
+        If there is no such run or release.
+    CorruptArtifactError
+        If ``CURRENT`` or the release's file is damaged.
+    """
+    folder = RunFolder(path)
+    if not folder.current.is_file():
+        others = _neighbours(folder.path)
+        raise UsageError(f"{folder.path} holds no release{others}; make one with `item2vec run TOML`")
+    found = _current_id(folder) if release_id is None else _full_id(folder, release_id)
+    document = read_sealed(folder.releases / f"{found}.json")
+    body = {key: value for key, value in document.items() if key != "sha256"}
+    if digest(canonical_json(body))[:ID_LENGTH] != found:
+        raise CorruptArtifactError(f"{folder.releases / found}.json holds another release; restore it")
+    return Release(found, folder, MappingProxyType(body))
+
+
+def _current_id(folder: RunFolder) -> str:
+    found = folder.current.read_bytes().decode("ascii", "replace").removesuffix("\n")
+    if not _ID.fullmatch(found):
+        raise CorruptArtifactError(f"{folder.current} is damaged: it names no release; repeat `item2vec run`")
+    return found
+
+
+def _full_id(folder: RunFolder, start: str) -> str:
+    matches = [known for known in release_ids(folder) if known.startswith(start)]
+    if len(matches) != 1:
+        state = "no release" if not matches else f"{len(matches)} releases"
+        raise UsageError(f"{folder.path} has {state} whose id starts with {start!r}; see `item2vec show`")
+    return matches[0]
+
+
+def _neighbours(path: Path) -> str:
+    """Name the runs that do exist, because most such errors are a mistyped name."""
+    runs = (
+        sorted(found.parent.name for found in path.parent.glob("*/CURRENT"))[:8]
+        if path.parent.is_dir()
+        else []
+    )
+    return f" (runs with one: {', '.join(runs)})" if runs else ""
