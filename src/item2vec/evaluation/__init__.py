@@ -1,0 +1,31 @@
+"""Offline evaluation: splits without leaks, protocols with intervals, baselines, the report."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_LAZY = {
+    "EvaluateConfig": "config",
+    "ItemKNN": "baselines",
+    "NextItemResult": "next_item",
+    "Popularity": "baselines",
+    "ReportPayload": "report",
+    "Scorer": "scorer",
+    "Split": "splits",
+    "evaluate_next_item": "next_item",
+    "fit_baselines": "baselines",
+    "index_recall": "index_quality",
+    "neighbour_agreement": "neighbours",
+    "probe": "probes",
+    "split_sessions": "splits",
+    "write_report": "report",
+}
+
+__all__ = list(_LAZY)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"item2vec.evaluation.{_LAZY[name]}"), name)

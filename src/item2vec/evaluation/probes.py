@@ -1,0 +1,287 @@
+"""Probes of the embedding space: the paper's Tables 1 and 2, and neighbours in the same market."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from item2vec.errors import DataError, UsageError
+from item2vec.evaluation.neighbours import Agreement, neighbour_agreement, unit_rows
+from item2vec.vocabulary import Vocabulary
+
+PriceBands = Sequence[float] | Literal["quintiles"]
+PAPER_BANDS = (30.0, 60.0, 90.0, 120.0)
+HEAD_SHARE, TORSO_SHARE = 0.5, 0.8  # head: the first half of all clicks; torso: up to 80 %; tail: the rest
+MAX_TYPES = 8
+TRAILING = "other types"
+
+
+class Vectors(Protocol):
+    """The part of :class:`~item2vec.embeddings.ItemVectors` that probes need."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Items and counts, in row order."""
+
+    @property
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """Input vectors, shape (n_items, d)."""
+
+
+@dataclass(frozen=True)
+class CosineTable:
+    """Mean cosine between pairs of items, by a label of the two.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        Rows and columns.
+    cosine : tuple of tuple of float or None
+        Symmetric; None where there is no such pair.
+    n_items : tuple of int
+        Items per label.
+    n_pairs : int
+        Pairs behind the table.
+    within_market : bool
+        Whether both items of a pair are of one market, as in the paper's tables (one city).
+    insufficient : str or None
+        Why the table is empty.
+    """
+
+    labels: tuple[str, ...]
+    cosine: tuple[tuple[float | None, ...], ...]
+    n_items: tuple[int, ...]
+    n_pairs: int
+    within_market: bool
+    insufficient: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the table as JSON types."""
+        return {
+            "labels": list(self.labels),
+            "cosine": [list(row) for row in self.cosine],
+            "n_items": list(self.n_items),
+            "n_pairs": self.n_pairs,
+            "within_market": self.within_market,
+            "insufficient": self.insufficient,
+        }
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Figures of :func:`probe`.
+
+    Attributes
+    ----------
+    listing_type, price_band : CosineTable
+        The paper's Table 1 and Table 2.
+    same_market : dict of str to Agreement
+        Keys ``all``, ``head``, ``torso``, ``tail``.
+    n_items : dict of str to int
+        Items per slice.
+    insufficient : str or None
+        Why there is no figure about markets.
+    """
+
+    listing_type: CosineTable
+    price_band: CosineTable
+    same_market: dict[str, Agreement]
+    n_items: dict[str, int]
+    insufficient: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure as JSON types."""
+        return {
+            "listing_type": self.listing_type.to_json(),
+            "price_band": self.price_band.to_json(),
+            "same_market": {name: figures.to_json() for name, figures in self.same_market.items()},
+            "n_items": self.n_items,
+            "insufficient": self.insufficient,
+        }
+
+
+def probe(
+    vectors: Vectors,
+    items: pa.Table | None,
+    *,
+    price_bands: PriceBands = PAPER_BANDS,
+    k: int = 10,
+    max_queries: int = 2000,
+    seed: int = 1,
+) -> ProbeResult:
+    """Look into the embedding: cosines by listing type and price band, neighbours in the same market.
+
+    The mean cosines are exact over all pairs (sums of unit vectors, no sampling).
+
+    Parameters
+    ----------
+    vectors : ItemVectors
+        Trained vectors.
+    items : pyarrow.Table, optional
+        ``item_id`` and any of ``listing_type``, ``price``, ``market``; rows in any order.
+    price_bands : sequence of float, or "quintiles"
+        Ascending upper limits of the bands, or five bands of equal size within each market, for catalogues in
+        several currencies.
+    k : int
+        Neighbours per item.
+    max_queries : int
+        Sample of items whose neighbours are looked up, per slice.
+    seed : int
+        Seed of the samples.
+
+    Returns
+    -------
+    ProbeResult
+        A figure whose attribute is missing says so in ``insufficient``.
+
+    Raises
+    ------
+    UsageError
+        If the price bands are not ascending.
+    """
+    attributes = _aligned(items, vectors.vocabulary)
+    markets, market_names = _codes(attributes.get("market"), len(vectors.vocabulary))
+    unit = unit_rows(vectors.vectors)
+    types, type_names = _codes(attributes.get("listing_type"), len(unit), MAX_TYPES)
+    bands, band_names = _price_codes(attributes.get("price"), markets, price_bands)
+    slices = popularity_slices(vectors.vocabulary.counts)
+    agreement = {
+        name: neighbour_agreement(unit, markets, queries=mask, k=k, max_queries=max_queries, seed=seed)
+        for name, mask in {"all": np.ones(len(unit), bool), **slices}.items()
+    }
+    few_markets = f"{len(market_names)} market(s) known; it takes two" if len(market_names) < 2 else None
+    return ProbeResult(
+        listing_type=cosine_table(unit, types, type_names, markets, "listing_type"),
+        price_band=cosine_table(unit, bands, band_names, markets, "price"),
+        same_market={} if few_markets else agreement,
+        n_items={"all": len(unit), **{name: int(mask.sum()) for name, mask in slices.items()}},
+        insufficient=f"insufficient data: {few_markets}" if few_markets else None,
+    )
+
+
+def cosine_table(
+    unit: npt.NDArray[np.float32],
+    codes: npt.NDArray[np.int64],
+    names: Sequence[str],
+    markets: npt.NDArray[np.int64],
+    attribute: str,
+) -> CosineTable:
+    """Average the cosine over all pairs of items of each two labels (paper, Tables 1 and 2).
+
+    Parameters
+    ----------
+    unit : ndarray of float32, shape (n_items, d)
+        Vectors of length 1.
+    codes : ndarray of int64, shape (n_items,)
+        Position of each item's label in `names`, −1 unknown.
+    names : sequence of str
+        The labels.
+    markets : ndarray of int64, shape (n_items,)
+        Market of each item; if any is known, only pairs within one market count.
+    attribute : str
+        Name of the attribute, for the explanation of an empty table.
+
+    Returns
+    -------
+    CosineTable
+    """
+    within = bool((markets >= 0).any())
+    usable = (codes >= 0) & (markets >= 0) if within else codes >= 0
+    n = len(names)
+    if not usable.any():
+        why = f"insufficient data: no item has a known {attribute}"
+        return CosineTable((), (), (), 0, within, why)
+    group_nums = np.unique(markets[usable], return_inverse=True)[1]
+    cells = group_nums * n + codes[usable]
+    n_cells = (int(group_nums.max()) + 1) * n
+    sums = np.zeros((n_cells, unit.shape[1]))
+    np.add.at(sums, cells, unit[usable])
+    counts = np.bincount(cells, minlength=n_cells)
+    norms = np.bincount(cells, (unit[usable].astype(np.float64) ** 2).sum(axis=1), n_cells)
+    per_market = sums.reshape(-1, n, unit.shape[1])
+    sizes = counts.reshape(-1, n)
+    products = np.einsum("mad,mbd->ab", per_market, per_market) - np.diag(norms.reshape(-1, n).sum(axis=0))
+    pairs = sizes.T @ sizes - np.diag(sizes.sum(axis=0))
+    means = tuple(
+        tuple(float(products[a, b] / pairs[a, b]) if pairs[a, b] else None for b in range(n))
+        for a in range(n)
+    )
+    n_pairs = int(np.triu(pairs, 1).sum() + np.diag(pairs).sum() // 2)
+    why = None if n_pairs else f"insufficient data: no two items with a known {attribute} share a market"
+    return CosineTable(tuple(names), means, tuple(sizes.sum(axis=0).tolist()), n_pairs, within, why)
+
+
+def popularity_slices(counts: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Cut items by clicks: the head has the first half of all clicks, the torso the next 30 %, the tail the rest.
+
+    Returns
+    -------
+    dict of str to ndarray of bool, shape (n_items,)
+        ``head``, ``torso`` and ``tail``.
+    """
+    order = np.argsort(-counts, kind="stable")
+    before = np.empty(len(counts))
+    before[order] = (np.cumsum(counts[order]) - counts[order]) / max(int(counts.sum()), 1)
+    head, torso = before < HEAD_SHARE, before < TORSO_SHARE
+    return {"head": head, "torso": torso & ~head, "tail": ~torso}
+
+
+def _aligned(items: pa.Table | None, vocabulary: Vocabulary) -> dict[str, pa.Array]:
+    """Return the attributes of the vocabulary's items, in its order, null where an item has none."""
+    if items is None:
+        return {}
+    if "item_id" not in items.column_names:
+        raise DataError(f"the item table has no column item_id; it has {', '.join(items.column_names[:10])}")
+    ids = items["item_id"].combine_chunks().cast(vocabulary.ids.type)
+    rows = pc.index_in(vocabulary.ids, value_set=ids)
+    wanted = [name for name in ("market", "listing_type", "price") if name in items.column_names]
+    return {name: items[name].combine_chunks().take(rows) for name in wanted}
+
+
+def _codes(
+    values: pa.Array | None, n_items: int, max_labels: int | None = None
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Number the distinct values, most frequent first; beyond `max_labels` they share one label."""
+    if values is None:
+        return np.full(n_items, -1, np.int64), []
+    text = values.cast(pa.string())
+    counted = sorted(pc.value_counts(text.drop_null()).to_pylist(), key=lambda c: (-c["counts"], c["values"]))
+    names = [entry["values"] for entry in counted]
+    if not names:
+        return np.full(n_items, -1, np.int64), []
+    codes = pc.fill_null(pc.index_in(text, value_set=pa.array(names, pa.string())), -1).to_numpy()
+    codes = codes.astype(np.int64)
+    if max_labels is not None and len(names) > max_labels:
+        codes = np.minimum(codes, max_labels - 1)
+        names = [*names[: max_labels - 1], TRAILING]
+    return codes, names
+
+
+def _price_codes(
+    values: pa.Array | None, markets: npt.NDArray[np.int64], bands: PriceBands
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    if values is None:
+        return np.full(len(markets), -1, np.int64), []
+    prices = pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
+    known = np.isfinite(prices)
+    codes = np.full(len(markets), -1, np.int64)
+    if isinstance(bands, str):
+        for market in np.unique(markets[known]):
+            here = known & (markets == market)
+            codes[here] = np.searchsorted(
+                np.quantile(prices[here], [0.2, 0.4, 0.6, 0.8]), prices[here], "right"
+            )
+        return codes, ["cheapest fifth", "2nd", "3rd", "4th", "dearest fifth"]
+    limits = np.asarray(bands, np.float64)
+    if not len(limits) or not (np.diff(limits) > 0).all():
+        raise UsageError(f"price_bands={list(bands)}: give ascending upper limits such as [30, 60, 90, 120]")
+    codes[known] = np.searchsorted(limits, prices[known], "right")
+    edges = [f"{limit:g}" for limit in limits]
+    middle = [f"{low}–{high}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return codes, [f"<{edges[0]}", *middle, f"{edges[-1]}+"]
