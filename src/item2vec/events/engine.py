@@ -1,0 +1,75 @@
+"""One private DuckDB connection: limits, views, and errors in our own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from item2vec.errors import RunError, SourceError
+
+BATCH_ROWS = 131_072
+
+
+class Engine:
+    """A DuckDB connection that spills into a folder of its own.
+
+    Parameters
+    ----------
+    spill : Path
+        Folder for what does not fit into memory; created when needed.
+    memory_limit : str
+        What DuckDB may hold in memory, e.g. ``"900MB"``.
+    where : str
+        How to name the source in an error.
+    """
+
+    def __init__(self, spill: Path, memory_limit: str, where: str) -> None:
+        self.where = where
+        self._connection = duckdb.connect(
+            config={
+                "memory_limit": memory_limit,
+                "temp_directory": str(spill),
+                "autoload_known_extensions": "false",  # nothing is fetched, and no time zone of the machine enters
+                "autoinstall_known_extensions": "false",
+            }
+        )
+
+    def run(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
+        with self._translated():
+            return self._connection.execute(sql).fetchall()
+
+    def stream(self, sql: str) -> Iterator[Any]:
+        """Run a query and yield its result as Arrow record batches."""
+        with self._translated():
+            yield from self._connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+
+    def types(self, relation: str) -> dict[str, str]:
+        """Return the columns of a view or table and their SQL types."""
+        return {row[0]: row[1] for row in self.run(f"DESCRIBE {relation}")}
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.OutOfMemoryException as error:
+            raise RunError(
+                f"memory and spill space ran out while reading {self.where} ({_first_line(error)});"
+                " free disk space or raise memory_limit"
+            ) from None
+        except duckdb.Error as error:
+            raise SourceError(
+                f"{self.where} cannot be read: {_first_line(error)}; export it again or fix the mapping"
+            ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

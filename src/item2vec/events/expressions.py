@@ -1,0 +1,136 @@
+"""The SQL that turns a source's columns into the event table's, and says why a row is refused."""
+
+from __future__ import annotations
+
+from item2vec.errors import ConfigError, SourceError
+from item2vec.events.reasons import CODES, FIRST_IGNORED
+from item2vec.events.schema import EVENT_TYPES
+
+INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"}
+TEMPORAL = ("TIMESTAMP", "DATE")
+LATEST_US = 4_102_444_800_000_000  # 2100-01-01: later stamps are placeholders or a unit mix-up
+CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
+NAIVE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({CLOCK})?$"
+ZONED = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{CLOCK} ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$"
+BLANK = r"^[\s\pZ\pC]*$"  # spaces of every script, and control characters
+NUMBER = r"^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?$"
+
+
+def quote_name(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(text: str) -> str:
+    """Quote a string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def text(name: str, kind: str, ours: str) -> str:
+    """Return the SQL of an id or label: text as it stands, null where it is blank.
+
+    Raises
+    ------
+    SourceError
+        If the column's type has no exact text form (floats lose digits of an id, nested values have none).
+    """
+    column = quote_name(name)
+    if kind in INTEGERS:
+        return f"CAST({column} AS VARCHAR)"
+    if kind == "UUID":
+        return f"CAST({column} AS VARCHAR)"
+    if kind != "VARCHAR" and not kind.startswith("ENUM"):
+        raise SourceError(f"column {name!r} is {kind}, so it cannot be {ours}; store it as text or as an integer")
+    return f"CASE WHEN regexp_matches({column}, '{BLANK}') THEN NULL ELSE CAST({column} AS VARCHAR) END"
+
+
+def integer(name: str, kind: str, ours: str, sql_type: str = "BIGINT") -> str:
+    """Return the SQL of an integer, null where the value is blank or not exactly one."""
+    column = quote_name(name)
+    if kind in INTEGERS:
+        return f"TRY_CAST({column} AS {sql_type})"
+    if kind in ("DOUBLE", "FLOAT"):  # how pandas stores integers with gaps
+        return f"CASE WHEN {column} = floor({column}) THEN TRY_CAST({column} AS {sql_type}) END"
+    if kind != "VARCHAR":
+        raise SourceError(f"column {name!r} is {kind}, so it cannot be {ours}; store it as an integer")
+    cast = f"TRY_CAST({column} AS {sql_type})"  # '12.7' and '1e3' cast too, so the text must come back unchanged
+    return f"CASE WHEN CAST({cast} AS VARCHAR) = {column} THEN {cast} END"
+
+
+def seconds(name: str, kind: str) -> str:
+    """Return the SQL of a duration in seconds, null where the value is blank or no number ≥ 0."""
+    if kind not in INTEGERS | {"DOUBLE", "FLOAT", "VARCHAR"} and not kind.startswith("DECIMAL"):
+        raise SourceError(f"column {name!r} is {kind}, so it cannot be dwell_seconds; store seconds as a number")
+    value = f"TRY_CAST({quote_name(name)} AS DOUBLE)"
+    return f"CASE WHEN isfinite({value}) AND {value} >= 0 THEN {value} END"
+
+
+def timestamp(name: str, kind: str, unit: str) -> str:
+    """Return the SQL of a time stamp in microseconds since 1970 (UTC), null where it cannot be read.
+
+    Raises
+    ------
+    ConfigError
+        If the unit contradicts the column's type.
+    SourceError
+        If the column's type is no time.
+    """
+    column = quote_name(name)
+    if kind.startswith(TEMPORAL):
+        if unit not in ("auto", "iso"):
+            raise ConfigError(f"column {name!r} is {kind}, not a number of {unit!r}; set timestamp_unit to 'auto'")
+        zoned = kind == "TIMESTAMP WITH TIME ZONE"
+        return f"epoch_us({column})" if zoned else f"epoch_us(TRY_CAST({column} AS TIMESTAMP))"
+    if kind in INTEGERS:
+        return _scaled(f"TRY_CAST({column} AS BIGINT)", unit, name)
+    if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
+        return _scaled(f"TRY_CAST({column} AS DOUBLE)", unit, name)
+    if kind != "VARCHAR":
+        raise SourceError(f"column {name!r} is {kind}, so it cannot be a timestamp; use a number or ISO 8601 text")
+    iso = (  # without an offset a time is UTC, whatever the machine's zone
+        f"CASE WHEN regexp_matches({column}, '{NAIVE}') THEN epoch_us(TRY_CAST({column} AS TIMESTAMP))"
+        f" WHEN regexp_matches({column}, '{ZONED}') THEN epoch_us(TRY_CAST({column} AS TIMESTAMPTZ)) END"
+    )
+    if unit == "iso":
+        return iso
+    whole, real = f"TRY_CAST({column} AS BIGINT)", f"TRY_CAST({column} AS DOUBLE)"
+    number = (
+        f"CASE WHEN CAST({whole} AS VARCHAR) = {column} THEN {_scaled(whole, unit, name)}"
+        f" WHEN regexp_matches({column}, '{NUMBER}') THEN {_scaled(real, unit, name)} END"
+    )
+    return number if unit != "auto" else f"coalesce({iso}, {number})"
+
+
+def _scaled(value: str, unit: str, name: str) -> str:
+    """Return the SQL that scales a number to microseconds; ``auto`` goes by its size."""
+    if unit == "iso":
+        raise ConfigError(f"timestamp_unit is 'iso' but column {name!r} holds numbers; set 's', 'ms' or 'us'")
+    factors = {"s": 1_000_000, "ms": 1_000, "us": 1}
+    if unit != "auto":
+        return f"TRY_CAST(round({value} * {factors[unit]}) AS BIGINT)"
+    return (
+        f"TRY_CAST(round(CASE WHEN abs({value}) < 1e11 THEN {value} * 1000000"
+        f" WHEN abs({value}) < 1e14 THEN {value} * 1000 ELSE {value} END) AS BIGINT)"
+    )
+
+
+def event_type(name: str, mapping: dict[str, str]) -> str:
+    """Return the SQL of our event type; null for ignored and unknown values."""
+    known = {kind: kind for kind in EVENT_TYPES} | mapping
+    return "CASE " + quote_name(name) + _branches({v: quote_text(k) for v, k in known.items() if k != "ignore"})
+
+
+def ignored_code(name: str, ignored: list[str]) -> str:
+    """Return the SQL of the code of an ignored value, null for wanted ones."""
+    if not ignored:
+        return "NULL"
+    return "CASE " + quote_name(name) + _branches({v: str(FIRST_IGNORED + i) for i, v in enumerate(ignored)})
+
+
+def _branches(cases: dict[str, str]) -> str:
+    return "".join(f" WHEN {quote_text(value)} THEN {then}" for value, then in cases.items()) + " END"
+
+
+def first_code(checks: list[tuple[str, str]]) -> str:
+    """Return ``WHEN`` branches: the first condition that holds names the reason."""
+    return " ".join(f"WHEN {condition} THEN {CODES[reason]}" for condition, reason in checks)

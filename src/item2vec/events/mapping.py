@@ -1,0 +1,208 @@
+"""A source's columns matched with ours: the SQL view in which every row is typed and has its outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from item2vec.errors import ConfigError, SourceError
+from item2vec.events import expressions as sql
+from item2vec.events.config import EVENT_COLUMNS, EventsConfig
+from item2vec.events.expressions import quote_name, quote_text
+
+META = ("__file", "__line", "__code", "__raw")
+REQUIRED = ("user_id", "ts", "item_id")
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Which source column feeds which of ours, with the types of the source's columns.
+
+    Parameters
+    ----------
+    types : dict of str to str
+        The source's columns (after an importer prepared them) and their SQL types.
+    hashed : tuple of str
+        The columns that identify a row where the source has no ``event_id``.
+    columns : dict of str to tuple of str
+        Ours → theirs; only ``event_id`` may have several.
+    config : EventsConfig
+        Event types, time unit and id type.
+    """
+
+    types: dict[str, str]
+    hashed: tuple[str, ...]
+    columns: dict[str, tuple[str, ...]]
+    config: EventsConfig
+
+    @property
+    def id_type(self) -> str:
+        """Declared, else int64 where the source stores integers."""
+        if self.config.id_type:
+            return self.config.id_type
+        return "int64" if self._kind("item_id") in sql.INTEGERS else "string"
+
+    @property
+    def ignored(self) -> list[str]:
+        """The event types nobody wants, in the mapping's order."""
+        return [value for value, ours in self.config.event_types.items() if ours == "ignore"]
+
+    def _name(self, ours: str) -> str:
+        return self.columns[ours][0]
+
+    def _kind(self, ours: str) -> str:
+        return self.types[self._name(ours)]
+
+    def typed(self, carry: tuple[str, ...] = ()) -> str:
+        """Return the SELECT that types each row of ``prepared`` and gives it a code (see ``reasons``).
+
+        `carry` names source columns that an importer needs further on.
+        """
+        fields = self._fields()
+        inner = ", ".join(f"{expression} AS {name}" for name, expression in fields.items())
+        kept = "".join(f", {quote_name(name)}" for name in carry)
+        body = ", ".join(f"CAST({quote_name(name)} AS VARCHAR)" for name in self._mapped())
+        names = ", ".join(name for name in fields if not name.startswith("__"))
+        return (
+            f"SELECT __file, __line, __raw, __body, {names}{kept}, CAST(CASE WHEN __code > 0 THEN __code"
+            f" WHEN __ignored IS NOT NULL THEN __ignored {self._checks()} ELSE 0 END AS USMALLINT) AS code"
+            f" FROM (SELECT __file, __line, __code, __raw, [{body}] AS __body, {inner}{kept} FROM prepared)"
+        )
+
+    def _mapped(self) -> list[str]:
+        """Their columns that make an event, each once."""
+        return list(dict.fromkeys(name for names in self.columns.values() for name in names))
+
+    def _fields(self) -> dict[str, str]:
+        """Return the SQL of each of our columns, and of the helpers ``__ignored``, ``__has_*``."""
+        fields = {"user_id": self._text("user_id"), "item_id": self._item_id(), "event_id": self._event_id()}
+        fields["ts_us"] = sql.timestamp(self._ts(), self._kind("ts"), self._unit())
+        fields["market"], fields["search_id"] = self._text("market"), self._text("search_id")
+        fields |= {
+            "seq": self._optional("seq", "BIGINT"),
+            "position": self._optional("position", "INTEGER"),
+            "dwell_seconds": self._optional("dwell_seconds", "DOUBLE"),
+        }
+        for ours in ("event_type", "ts", "item_id", "seq", "position", "dwell_seconds"):
+            fields[f"__has_{ours}"] = self._present(ours)
+        constant = self.config.event_type
+        if constant:
+            return fields | {"event_type": quote_text(constant), "__ignored": "NULL", "__has_event_type": "true"}
+        theirs = self._name("event_type")
+        fields["event_type"] = sql.event_type(theirs, dict(self.config.event_types))
+        return fields | {"__ignored": sql.ignored_code(theirs, self.ignored)}
+
+    def _text(self, ours: str) -> str:
+        if ours not in self.columns:
+            return "CAST(NULL AS VARCHAR)"
+        return sql.text(self._name(ours), self._kind(ours), ours)
+
+    def _present(self, ours: str) -> str:
+        """Return the SQL that tells whether a cell holds anything at all."""
+        if ours not in self.columns:
+            return "false"
+        if self._kind(ours) != "VARCHAR":
+            return f"{quote_name(self._name(ours))} IS NOT NULL"
+        return f"{self._text(ours)} IS NOT NULL"
+
+    def _optional(self, ours: str, sql_type: str) -> str:
+        if ours not in self.columns:
+            return f"CAST({'0' if ours == 'seq' else 'NULL'} AS {sql_type})"
+        name, kind = self._name(ours), self._kind(ours)
+        if ours == "dwell_seconds":
+            return sql.seconds(name, kind)
+        value = sql.integer(name, kind, ours, sql_type)
+        return f"CASE WHEN {self._present(ours)} THEN {value} ELSE 0 END" if ours == "seq" else value
+
+    def _item_id(self) -> str:
+        name, kind = self._name("item_id"), self._kind("item_id")
+        if self.id_type == "int64":
+            return sql.integer(name, kind, "item_id")
+        return sql.text(name, kind, "item_id")
+
+    def _ts(self) -> str:
+        return self._name("ts")
+
+    def _unit(self) -> str:
+        """Our own name for microseconds, ``ts_us``, says its unit; small values must not be taken for seconds."""
+        return "us" if self._ts() == "ts_us" and self._kind("ts") in sql.INTEGERS else self.config.timestamp_unit
+
+    def _event_id(self) -> str:
+        """Return the SQL of the source's id, of a composite of its columns, or of a hash of the whole row."""
+        names = self.columns.get("event_id", ())
+        if len(names) == 1:
+            return sql.text(names[0], self.types[names[0]], "event_id")
+        if names:
+            cells = [f"replace(coalesce(CAST({quote_name(n)} AS VARCHAR), ''), '|', '\\|')" for n in names]
+            some = " OR ".join(f"{quote_name(name)} IS NOT NULL" for name in names)
+            return f"CASE WHEN {some} THEN concat_ws('|', {', '.join(cells)}) END"
+        cells = [f"coalesce(CAST({quote_name(name)} AS VARCHAR), chr(1))" for name in sorted(self.hashed)]
+        return f"md5(concat_ws(chr(31), {', '.join(cells)}))"
+
+    def _checks(self) -> str:
+        """Return the branches that name why a row is refused, the first that holds."""
+        integer_id = [("__has_item_id AND item_id IS NULL", "item_id is not an int64")]
+        return sql.first_code(
+            [
+                ("NOT __has_event_type", "no event_type"),
+                ("event_type IS NULL", "unknown event_type"),
+                ("user_id IS NULL", "no user_id"),
+                ("NOT __has_ts", "no timestamp"),
+                ("ts_us IS NULL", "unreadable timestamp"),
+                (f"ts_us < 0 OR ts_us >= {sql.LATEST_US}", "timestamp out of range"),
+                *(integer_id if self.id_type == "int64" else []),
+                ("item_id IS NULL", "no item_id"),
+                ("event_id IS NULL", "no event_id"),
+                ("seq IS NULL", "seq is not an int64"),
+                ("__has_position AND position IS NULL", "position is not an int32"),
+                ("__has_dwell_seconds AND dwell_seconds IS NULL", "dwell_seconds is not a number of seconds"),
+            ]
+        )
+
+
+def match_columns(types: dict[str, str], hashed: tuple[str, ...], config: EventsConfig, where: str) -> Mapping:
+    """Match the configured and the equally named columns of a source with ours.
+
+    Parameters
+    ----------
+    types : dict of str to str
+        The source's columns and their SQL types.
+    hashed : tuple of str
+        The columns that identify a row where there is no ``event_id``.
+    config : EventsConfig
+        The mapping.
+    where : str
+        How to name the source in an error.
+
+    Raises
+    ------
+    SourceError
+        If a mapped or a required column is missing.
+    ConfigError
+        If both a constant event type and a column of it are configured.
+    """
+    if config.event_type and config.columns.get("event_type"):
+        raise ConfigError("event_type is set and so is columns.event_type; keep one of them")
+    columns: dict[str, tuple[str, ...]] = {}
+    for ours in EVENT_COLUMNS:
+        named = config.columns.get(ours)
+        if named is None:
+            named = "ts_us" if ours == "ts" and "ts" not in types else ours
+            if named not in types or (ours == "event_type" and config.event_type):
+                continue
+        names = (named,) if isinstance(named, str) else tuple(named)
+        if missing := [name for name in names if name and name not in types]:
+            raise SourceError(f"{where} has no column {missing[0]!r} (mapped to {ours}); {_available(types)}")
+        if names != ("",):
+            columns[ours] = names
+    wanted = REQUIRED if config.event_type else (*REQUIRED, "event_type")
+    if lacking := [ours for ours in wanted if ours not in columns]:
+        raise SourceError(
+            f"{where} has no column for {', '.join(lacking)}; {_available(types)}."
+            f' Name it: columns = {{ {lacking[0]} = "their column" }}'
+            + (' or set event_type = "click" for every row' if lacking == ["event_type"] else "")
+        )
+    return Mapping(types, hashed, columns, config)
+
+
+def _available(types: dict[str, str]) -> str:
+    return "its columns are " + ", ".join(name for name in list(types)[:30] if not name.startswith("__"))

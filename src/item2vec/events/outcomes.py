@@ -1,0 +1,75 @@
+"""The outcome of every source row: ok, duplicate, refused or unwanted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from item2vec.events.engine import Engine
+from item2vec.events.reasons import CODES, FIRST_IGNORED, OK, is_ignored, reason
+
+CONFLICT = CODES["event_id repeated with another body"]
+# Rows that are good or merely unwanted take part in the search for duplicates; refused ones do not.
+_SOUND = f"(code = {OK} OR code >= {FIRST_IGNORED})"
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Source rows by outcome."""
+
+    ok: int
+    duplicate: int
+    quarantined: dict[str, int]
+    ignored: dict[str, int]
+
+
+def find_outcomes(engine: Engine, ignored: list[str]) -> Outcomes:
+    """Count the rows of ``typed`` by outcome and list the repeated ones in the table ``repeats``.
+
+    An exact duplicate has the ``event_id`` and the body (the mapped columns) of an earlier row; the earliest in
+    (file, line) order stands. The same id with another body is refused. Candidates are found by a 64-bit hash of
+    the id, so that no table of all ids is held; they are then compared in full, so a hash collision does no harm.
+    """
+    engine.run("CREATE TEMP TABLE checks AS SELECT hash(event_id) AS h, code FROM typed")
+    counts = Counter({int(code): int(n) for code, n in engine.run("SELECT code, count(*) FROM checks GROUP BY code")})
+    engine.run(
+        "CREATE TEMP TABLE candidates AS SELECT h FROM checks"
+        f" WHERE {_SOUND} GROUP BY h HAVING count(*) > 1"
+    )
+    engine.run("DROP TABLE checks")
+    engine.run(
+        "CREATE TEMP TABLE repeats AS SELECT __file, __line, code, same FROM ("
+        " SELECT __file, __line, code, row_number() OVER w AS place,"
+        " __body IS NOT DISTINCT FROM first_value(__body) OVER w AS same"
+        f" FROM typed WHERE {_SOUND} AND event_id IS NOT NULL AND hash(event_id) IN (SELECT h FROM candidates)"
+        " WINDOW w AS (PARTITION BY event_id ORDER BY __file, __line)) WHERE place > 1"
+    )
+    duplicate = 0
+    for code, same, n in engine.run("SELECT code, same, count(*) FROM repeats GROUP BY code, same"):
+        counts[int(code)] -= n
+        duplicate += n if same else 0
+        counts[CONFLICT] += 0 if same else n
+    return _named(counts, duplicate, ignored)
+
+
+def _named(counts: Counter[int], duplicate: int, ignored: list[str]) -> Outcomes:
+    """Give the codes their names, in the order of the codes."""
+    present = {code: n for code, n in sorted(counts.items()) if n and code != OK}
+    refused = {reason(code, ignored): n for code, n in present.items() if not is_ignored(code)}
+    unwanted = {reason(code, ignored): n for code, n in present.items() if is_ignored(code)}
+    return Outcomes(counts[OK], duplicate, refused, unwanted)
+
+
+def accepted(columns: str) -> str:
+    """Return the SELECT of the rows that give events."""
+    return f"SELECT {columns} FROM typed ANTI JOIN repeats USING (__file, __line) WHERE code = {OK}"
+
+
+def refused() -> str:
+    """Return the SELECT of the refused rows: file, line, code, raw."""
+    return (
+        f"SELECT __file, __line, code, __raw FROM typed WHERE code > {OK} AND code < 99"
+        f" UNION ALL SELECT __file, __line, {CONFLICT}, __raw FROM typed"
+        " SEMI JOIN (SELECT * FROM repeats WHERE NOT same) USING (__file, __line)"
+        " ORDER BY __file, __line"
+    )

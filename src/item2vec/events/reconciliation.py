@@ -1,0 +1,94 @@
+"""Where every source row went."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+
+from item2vec.errors import CorruptArtifactError, DataError
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """The account of one read: source rows by outcome, and the events they gave.
+
+    ``rows_in = ok + duplicate + sum(quarantined) + sum(ignored)`` holds in *source rows*; `events` are counted
+    apart, because one source row may give several events (a click-out row with its impression list) .
+
+    Parameters
+    ----------
+    rows_in : int
+        Rows (records, lines) in the source files, counted by the readers and not by the rules.
+    ok : int
+        Rows that gave events.
+    duplicate : int
+        Rows with the ``event_id`` and the body of an earlier row.
+    quarantined : dict of str to int
+        Refused rows by reason.
+    ignored : dict of str to int
+        Rows the mapping declares unwanted, by their event type; blank lines of text files count here too.
+    events : dict of str to int
+        Events written, by event type.
+    attributes : dict of str to dict
+        For the items and users tables: rows in, ok, duplicate, quarantined, unreadable values by column.
+    """
+
+    rows_in: int
+    ok: int
+    duplicate: int
+    quarantined: dict[str, int] = field(default_factory=dict)
+    ignored: dict[str, int] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
+    attributes: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def n_quarantined(self) -> int:
+        """Refused rows, all reasons together."""
+        return sum(self.quarantined.values())
+
+    @property
+    def n_ignored(self) -> int:
+        """Unwanted rows, all values together."""
+        return sum(self.ignored.values())
+
+    @property
+    def n_events(self) -> int:
+        """Events written, all types together."""
+        return sum(self.events.values())
+
+    def check(self) -> None:
+        """Make sure that no row is unaccounted for.
+
+        Raises
+        ------
+        DataError
+            If the outcomes do not add up to `rows_in`.
+        """
+        out = self.ok + self.duplicate + self.n_quarantined + self.n_ignored
+        if out != self.rows_in:
+            raise DataError(
+                f"rows do not reconcile: {self.rows_in:,} came in, but {self.ok:,} ok + {self.n_quarantined:,}"
+                f" quarantined + {self.duplicate:,} duplicate + {self.n_ignored:,} ignored = {out:,};"
+                " the source files changed while they were read, or this is a fault of the reader"
+            )
+
+    def to_json(self) -> str:
+        """Return the account as JSON text, keys in a fixed order."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Reconciliation:
+        """Rebuild an account from :meth:`to_json`.
+
+        Raises
+        ------
+        CorruptArtifactError
+            If the text is not such an account.
+        """
+        try:
+            record = json.loads(text)
+            if set(record) != {f.name for f in fields(cls)}:
+                raise ValueError("other keys")
+            return cls(**record)
+        except (ValueError, TypeError) as error:
+            raise CorruptArtifactError(f"not a reconciliation ({error}); read the events again") from None
