@@ -1,1 +1,85 @@
-"""Listing embeddings from session logs."""
+"""Listing embeddings from session logs: train, index, recommend and measure.
+
+>>> import item2vec as i2v
+>>> rec = i2v.load("runs/demo")                                  # doctest: +SKIP
+>>> ids, scores = rec.similar_items("listing-1", N=10)           # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from item2vec import errors
+
+if TYPE_CHECKING:
+    from item2vec.embeddings import Item2Vec, ItemVectors
+    from item2vec.evaluation import ItemKNN, Popularity, evaluate_next_item, index_recall, probe
+    from item2vec.events import read_events
+    from item2vec.index import ItemIndex
+    from item2vec.marketplace import simulate
+    from item2vec.recommendations import Recommender
+    from item2vec.run import load
+    from item2vec.sessions import Sessions, sessionize
+
+__all__ = [
+    "STAGES",
+    "Item2Vec",
+    "ItemIndex",
+    "ItemKNN",
+    "ItemVectors",
+    "Popularity",
+    "Recommender",
+    "Sessions",
+    "__version__",
+    "errors",
+    "evaluate_next_item",
+    "index_recall",
+    "load",
+    "probe",
+    "read_events",
+    "sessionize",
+    "simulate",
+]
+
+__version__: str
+
+# The way of the data. A stage may import the ones before it, never one behind it.
+STAGES = ("events", "sessions", "embeddings", "index", "recommendations", "evaluation", "serving")
+
+# Where each public name lives: `import item2vec` stays instant, a name costs what its module costs.
+_HOMES = {
+    "Item2Vec": "embeddings",
+    "ItemIndex": "index",
+    "ItemKNN": "evaluation",
+    "ItemVectors": "embeddings",
+    "Popularity": "evaluation",
+    "Recommender": "recommendations",
+    "Sessions": "sessions",
+    "evaluate_next_item": "evaluation",
+    "index_recall": "evaluation",
+    "load": "run",
+    "probe": "evaluation",
+    "read_events": "events",
+    "sessionize": "sessions",
+    "simulate": "marketplace",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        found: Any = version("item2vec")
+    elif name in _HOMES:
+        found = getattr(import_module(f"item2vec.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module 'item2vec' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

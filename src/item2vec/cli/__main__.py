@@ -1,0 +1,5 @@
+"""``python -m item2vec.cli``."""
+
+from item2vec.cli.app import main
+
+main()

@@ -1,0 +1,92 @@
+"""Options that the commands share, and how their failures are told."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from item2vec.errors import Item2VecError
+
+INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
+UNEXPECTED = 1
+
+
+def _runs(incomplete: str) -> list[str]:
+    return sorted(
+        str(path.parent) for path in Path("runs").glob("*/CURRENT") if str(path).startswith(incomplete)
+    )
+
+
+RunFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN.toml", help="The run's settings; pipelines/ holds commented ones to start from."
+    ),
+]
+RunFolderArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run's folder (runs/demo) or just its name.", autocompletion=_runs),
+]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="The folder that holds the runs.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="Replace one setting of the file; may be repeated."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Progress = Annotated[
+    bool | None,
+    typer.Option(
+        "--progress/--no-progress", help="Bars inside long stages; by default if a person is watching."
+    ),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and log more.")]
+
+
+def wants_bars(progress: bool | None, quiet: bool) -> bool:
+    """Decide about progress bars: on request, else when standard error is a terminal."""
+    return not quiet and (sys.stderr.isatty() if progress is None else progress)
+
+
+def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn failures into one message and an exit code.
+
+    0 fine, 1 a bug, 2 bad usage or settings, 3 bad data, 4 the run failed, 130 interrupted.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, debug: bool = False, **options: Any) -> None:
+        logging.basicConfig(format="%(levelname)s: %(message)s")
+        logging.getLogger("item2vec").setLevel(logging.DEBUG if debug else logging.WARNING)
+        try:
+            command(*args, **options)
+        except KeyboardInterrupt:
+            _fail("interrupted; finished stages are kept, run the same command to go on", INTERRUPTED)
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if debug:
+                traceback.print_exception(error)
+            if isinstance(error, Item2VecError):
+                _fail(str(error), error.exit_code)
+            _fail(
+                f"unexpected {type(error).__name__}: {error}; this is a bug: please report it with the"
+                " traceback that --debug shows",
+                UNEXPECTED,
+            )
+
+    return wrapped
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(message, err=True)
+    raise typer.Exit(code)

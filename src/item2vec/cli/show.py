@@ -1,0 +1,139 @@
+"""What the commands print: one line per stage, the summary of a run, the table of ``show``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from item2vec.artifacts import Release, StageEvent
+    from item2vec.run import RunResult
+
+_NAME_WIDTH = 16
+_MAX_FIGURES = 4
+
+
+class StagePrinter:
+    """Print one line per finished stage."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def __call__(self, event: StageEvent) -> None:
+        """Print what happened to a stage."""
+        if self.quiet or event.state == "started":
+            return
+        if event.state == "skipped":
+            typer.secho(f"{event.stage:<{_NAME_WIDTH}} skipped (already done)", dim=True)
+        else:
+            typer.echo(
+                f"{event.stage:<{_NAME_WIDTH}} {event.seconds:6.1f} s   {brief(event.figures)}".rstrip()
+            )
+
+
+def brief(figures: Mapping[str, Any]) -> str:
+    """Return the first few single figures on one line."""
+    shown = [
+        f"{name.replace('_', ' ')} {number(value)}"
+        for name, value in figures.items()
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+    ]
+    return " · ".join(shown[:_MAX_FIGURES])
+
+
+def number(value: Any) -> str:
+    """Write a figure for people: thousands separated, four digits after the point at most."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def places(release: Release) -> dict[str, Path]:
+    """Return where the products of a release are that people and jobs look for."""
+    evaluation = release.object_path("evaluation")
+    return {
+        "report": evaluation / "report.html",
+        "figures": evaluation / "report.json",
+        "similar items": release.object_path("recommendations") / "similar_items",
+        "vectors": release.object_path("embeddings") / "vectors",
+        "refused rows": release.object_path("events") / "quarantine",
+        "release": release.path,
+    }
+
+
+def headline(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Write the next-item figures as lines of a table."""
+    scorers = figures.get("next_item", {})
+    if not scorers:
+        yield figures.get("insufficient_data", "no next-item figures")
+        return
+    k = figures["k"]
+    yield f"{'next item, test sessions':<26} {f'Recall@{k}':>24} {f'MRR@{k}':>24}"
+    for name, found in scorers.items():
+        yield f"{name.replace('_', ' '):<26} {_interval(found['recall']):>24} {_interval(found['mrr']):>24}"
+    yield f"{figures['prefixes']:,} prefixes of {figures['sessions']:,} sessions, % with 95 % intervals"
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    if found["value"] is None:
+        return "no case"
+    return f"{found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+
+
+def print_places(named: Mapping[str, Path]) -> None:
+    """Print names and paths, one pair a line."""
+    for name, path in named.items():
+        typer.echo(f"{name:<{_NAME_WIDTH}} {path}")
+
+
+def print_objects(result: RunResult) -> None:
+    """Print where the last stage of an unfinished run lies."""
+    *_, last = result.objects.values()
+    typer.echo()
+    print_places({last.stage: last.path})
+
+
+def print_summary(release: Release) -> None:
+    """Print what a finished run is good for."""
+    typer.echo()
+    for line in headline(release.figures["evaluation"]):
+        typer.echo(line)
+    typer.echo()
+    print_places(places(release))
+    typer.echo(f'{"in Python":<{_NAME_WIDTH}} item2vec.load("{release.folder.path}")')
+
+
+def print_release(release: Release, *, verify: bool, as_json: bool) -> None:
+    """Print a release: its stages and figures and where its files are.
+
+    Raises
+    ------
+    CorruptArtifactError
+        With `verify`, if any file of the release is not what it was.
+    """
+    if verify:
+        for stage in release.stages:
+            release.open(stage)
+    if as_json:
+        document = {
+            "run": release.folder.path.name,
+            "release": release.id,
+            "verified": verify,
+            "objects": {stage: str(release.object_path(stage)) for stage in release.stages},
+            "paths": {name: str(path) for name, path in places(release).items()},
+            "figures": release.figures,
+        }
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    typer.echo(
+        f"run {release.folder.path}, release {release.id}" + (", every file verified" if verify else "")
+    )
+    typer.echo()
+    for stage in release.stages:
+        object_id = release.object_path(stage).name[:12]
+        typer.echo(f"{stage:<{_NAME_WIDTH}} {object_id}   {brief(release.figures[stage])}".rstrip())
+    print_summary(release)

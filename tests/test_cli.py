@@ -1,0 +1,265 @@
+"""The command line: light help, plain errors, distinct exit codes, the whole way on a tiny marketplace."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from item2vec.artifacts import RunFolder
+from item2vec.cli import app
+from item2vec.cli.show import brief, number
+
+HEAVY = {
+    "torch",
+    "pandas",
+    "sklearn",
+    "numba",
+    "duckdb",
+    "pyarrow",
+    "numpy",
+    "matplotlib",
+    "pydantic",
+    "annoy",
+}
+TINY = """
+[simulate]
+n_users = 120
+n_listings = 40
+n_markets = 2
+days = 20
+[train]
+vector_size = 8
+epochs = 1
+workers = 1
+[index]
+n_trees = 5
+[evaluate]
+n_bootstrap = 100
+embedding_map = "pca"
+"""
+COMMANDS = ("simulate", "import", "sessions", "train", "index", "recommend", "evaluate", "run", "show")
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    """Run a command; return its exit code, standard output and standard error."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run file whose run is finished; its runs folder lies beside it."""
+    file = tmp_path_factory.mktemp("cli") / "tiny.toml"
+    file.write_text(TINY)
+    code, _, errors = call("run", file, "--runs-dir", file.parent / "runs")
+    assert code == 0, errors
+    return file
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["show", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    program = f"""
+import sys
+sys.argv = ["item2vec", *{arguments!r}]
+from item2vec.cli import main
+try:
+    main()
+except SystemExit as error:
+    assert error.code == 0, error.code
+heavy = {HEAVY!r} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    code, output, _ = call("--help")
+    assert code == 0
+    for name in COMMANDS:
+        assert re.search(rf"\b{name}\b", output)
+        code, text, _ = call(name, "--help")
+        assert code == 0
+        assert f"item2vec {name} " in text
+
+
+def test_completion_is_offered_and_knows_the_runs(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny.parent)
+    found = subprocess.run(
+        [sys.executable, "-c", "from item2vec.cli import main; main()"],
+        env={
+            **os.environ,
+            "_ITEM2VEC_COMPLETE": "complete_bash",
+            "COMP_WORDS": "item2vec show r",
+            "COMP_CWORD": "2",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "runs/tiny" in found.stdout
+
+
+BAD = {
+    "no command": (["rum"], 2, "No such command"),
+    "no file": (["run"], 2, "Missing argument"),
+    "missing file": (["run", "none.toml"], 2, "cannot read none.toml"),
+    "unknown key": (["run", "{file}", "--set", "train.epoch=3"], 2, "did you mean 'epochs'"),
+    "bad set": (["run", "{file}", "--set", "epochs=3"], 2, "section.key=value"),
+    "no such run": (["show", "nope", "--runs-dir", "{runs}"], 2, r"runs with one: tiny"),
+    "simulate set": (["simulate", "{runs}/new", "--set", "train.epochs=3"], 2, "[simulate] only"),
+    "simulate range": (["simulate", "{runs}/new", "--listings", "4"], 2, "n_listings"),
+    "simulate full": (["simulate", "{runs}"], 2, "not an empty folder"),
+    "bad data": (["run", "{log}"], 3, "no such file or folder"),
+    "empty log": (["run", "{log}", "--set", "events.path={empty}"], 3, "empty"),
+    "no runs dir": (["run", "{file}", "--runs-dir", "{file}/x"], 4, "--runs-dir"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_failure_is_one_plain_message_and_its_exit_code(tiny: Path, tmp_path: Path, case: str) -> None:
+    arguments, code, message = BAD[case]
+    log, empty = tmp_path / "log.toml", tmp_path / "empty.csv"
+    log.write_text(f'[events]\npath = "{tmp_path}/none.csv"\n')
+    empty.touch()
+    names = {"file": tiny, "runs": tiny.parent / "runs", "log": log, "empty": empty}
+    filled = [argument.format(**names) for argument in arguments]
+    if filled[0] == "run" and "--runs-dir" not in filled and len(filled) > 1:
+        filled += ["--runs-dir", str(tmp_path / "runs")]
+    found, output, errors = call(*filled)
+    assert (found, "Traceback" in errors) == (code, False), errors
+    assert message in errors
+    assert "\n" not in errors.strip() or code == 2
+    assert output == ""
+
+
+def test_the_summary_says_where_everything_is(tiny: Path) -> None:
+    code, output, _ = call("run", tiny, "--runs-dir", tiny.parent / "runs")
+    assert code == 0
+    assert output.count("skipped (already done)") == 8
+    for name in ("report.html", "report.json", "similar_items", "quarantine"):
+        (path,) = (line.split()[-1] for line in output.splitlines() if line.endswith(name))
+        assert Path(path).exists()
+    assert "Recall@20" in output
+    assert 'item2vec.load("' in output
+
+
+def test_quiet_prints_nothing(tiny: Path) -> None:
+    assert call("run", tiny, "--runs-dir", tiny.parent / "runs", "--quiet") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "stage"),
+    [
+        ("simulate", "simulate"),
+        ("import", "events"),
+        ("sessions", "sessions"),
+        ("train", "embeddings"),
+        ("index", "index"),
+        ("recommend", "recommendations"),
+        ("evaluate", "evaluation"),
+    ],
+)
+def test_a_stage_command_stops_after_its_stage(tiny: Path, command: str, stage: str) -> None:
+    code, output, errors = call(command, tiny, "--runs-dir", tiny.parent / "runs")
+    assert code == 0, errors
+    lines = [line for line in output.splitlines() if line]
+    assert lines[-2].startswith(stage)
+    assert f"/objects/{stage}/" in lines[-1]
+
+
+def test_show_prints_json_and_verifies(tiny: Path) -> None:
+    code, output, _ = call("show", "tiny", "--runs-dir", tiny.parent / "runs", "--json", "--verify")
+    assert code == 0
+    shown = json.loads(output)
+    assert shown["run"] == "tiny"
+    assert shown["verified"] is True
+    assert shown["figures"]["events"]["rows_in"] > 0
+    assert Path(shown["paths"]["report"]).is_file()
+    code, output, _ = call("show", tiny.parent / "runs" / "tiny", "--release", shown["release"][:6])
+    assert code == 0
+    assert shown["release"] in output
+
+
+def test_show_verify_names_a_damaged_file(tiny: Path, tmp_path: Path) -> None:
+    assert call("run", tiny, "--runs-dir", tmp_path)[0] == 0
+    folder = RunFolder(tmp_path / "tiny")
+    path = next(folder.objects.glob("recommendations/*/similar_items/*.parquet"))
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert call("show", folder.path)[0] == 0
+    code, _, errors = call("show", folder.path, "--verify")
+    assert code == 4
+    assert str(path) in errors
+
+
+def test_simulate_writes_a_log_into_a_folder(tmp_path: Path) -> None:
+    code, output, errors = call(
+        "simulate",
+        tmp_path / "log",
+        "--users",
+        20,
+        "--listings",
+        10,
+        "--markets",
+        1,
+        "--days",
+        7,
+        "--seed",
+        3,
+    )
+    assert code == 0, errors
+    assert (tmp_path / "log" / "items.parquet").is_file()
+    assert str(tmp_path / "log" / "truth") in output
+
+
+def test_a_second_writer_is_refused_with_exit_code_4(tiny: Path) -> None:
+    with RunFolder(tiny.parent / "runs" / "tiny").lock():
+        code, _, errors = call("run", tiny, "--runs-dir", tiny.parent / "runs")
+    assert code == 4
+    assert "another process" in errors
+
+
+def test_a_bug_is_reported_as_a_bug(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("item2vec.run.pipeline.plan_stages", fail)
+    code, _, errors = call("run", tiny)
+    assert code == 1
+    assert "unexpected ZeroDivisionError: oh" in errors
+    assert "Traceback" not in errors
+    code, _, errors = call("run", tiny, "--debug")
+    assert code == 1
+
+
+def test_an_interrupt_ends_with_130_and_keeps_what_is_done(tmp_path: Path) -> None:
+    file = tmp_path / "long.toml"
+    file.write_text(TINY.replace("epochs = 1", "epochs = 10000"))
+    command = [sys.executable, "-m", "item2vec.cli", "run", str(file), "--runs-dir", str(tmp_path / "runs")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        done = tmp_path / "runs" / "long" / "objects" / "sessions"
+        while not list(done.glob("*/MANIFEST.json")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+
+
+def test_figures_are_written_for_people() -> None:
+    assert number(1234567) == "1,234,567"
+    assert number(0.123456) == "0.1235"
+    assert brief({"events": 3, "by_type": {"click": 1}, "rows_in": 1000}) == "events 3 · rows in 1,000"

@@ -1,0 +1,162 @@
+"""A run file is checked whole before anything starts, and its errors say what to write instead."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from item2vec import Item2Vec
+from item2vec.config import NOT_HASHED, RunConfig, section_models, simulation_config
+from item2vec.errors import ConfigError
+
+MINIMAL = '[events]\npath = "log.csv"\n'
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "shop.toml"
+    path.write_text(text)
+    return path
+
+
+def test_an_almost_empty_file_gets_all_the_defaults(tmp_path: Path) -> None:
+    config = RunConfig.from_toml(write(tmp_path, MINIMAL))
+    assert config.name == "shop"
+    assert config.simulate is None
+    assert config.events.path == ("log.csv",)
+    assert config.sessions.gap_minutes == 30
+    assert config.train == Item2Vec().get_params()
+
+
+def test_every_section_is_read(tmp_path: Path) -> None:
+    text = """
+        [run]
+        name = "spring"
+        [simulate]
+        n_users = 10
+        start_date = 2025-03-01
+        [sessions]
+        gap_minutes = 20
+        [train]
+        window = "session"
+        epochs = 3
+        [index]
+        n_trees = 7
+        [evaluate]
+        k = 10
+    """
+    config = RunConfig.from_toml(write(tmp_path, text))
+    assert config.name == "spring"
+    assert config.simulate is not None
+    assert config.simulate.n_users == 10
+    assert config.sessions.gap_minutes == 20
+    assert (config.train["window"], config.train["epochs"]) == ("session", 3)
+    assert config.index.n_trees == 7
+    assert config.evaluate.k == 10
+    assert config.stage_config("simulate")["start_date"] == "2025-03-01"
+
+
+def test_the_signature_of_the_estimator_is_the_only_list_of_train_keys() -> None:
+    names = set(inspect.signature(Item2Vec).parameters)
+    assert set(section_models()["train"].model_fields) == names
+    hashed = RunConfig.from_sections({"run": {"name": "a"}, "events": {"path": "x"}}).stage_config("train")
+    assert set(hashed) == names - set(NOT_HASHED)
+
+
+def test_overrides_replace_and_add(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL + "[train]\nepochs = 5\n")
+    config = RunConfig.from_toml(
+        path,
+        [
+            "train.epochs=3",
+            "run.name=other-name",
+            "train.alpha = 0.1",
+            "train.shrink_windows=false",
+            'events.columns.item_id="hotel"',
+            "events.path=a=b.csv",
+        ],
+    )
+    assert config.train["epochs"] == 3
+    assert config.train["alpha"] == 0.1
+    assert config.train["shrink_windows"] is False
+    assert config.name == "other-name"
+    assert config.events.columns == {"item_id": "hotel"}
+    assert config.events.path == ("a=b.csv",)
+
+
+BAD_FILES = {
+    "toml": ("[run\n", r"shop\.toml is not valid TOML: .*line 1"),
+    "outside": ("epochs = 3\n" + MINIMAL, "'epochs' stands outside every section"),
+    "section": (MINIMAL + "[trian]\n", r"unknown section \[trian\] \(did you mean 'train'\?\)"),
+    "section far": (MINIMAL + "[zzz]\n", r"unknown section \[zzz\]; known are run, simulate, events"),
+    "key": (
+        MINIMAL + "[train]\nepoch = 3\n",
+        r"unknown key 'epoch' in \[train\] \(did you mean 'epochs'\?\)",
+    ),
+    "elsewhere": (
+        MINIMAL + "[index]\nepochs = 3\n",
+        r"unknown key 'epochs' in \[index\] \(it belongs to \[train\]",
+    ),
+    "nested": (MINIMAL + "[events.items]\npth = 'x'\n", r"unknown key .*events\.items\.pth"),
+    "type": (
+        MINIMAL + "[train]\nepochs = 'three'\n",
+        r"train\.epochs = 'three': input should be a valid integer",
+    ),
+    "bool": (MINIMAL + "[train]\nepochs = true\n", r"train\.epochs = True: "),
+    "range": (MINIMAL + "[index]\nn_trees = 0\n", r"index\.n_trees = 0: .*greater than or equal to 1"),
+    "name": (MINIMAL + "[run]\nname = '../up'\n", r"run\.name = '\.\./up'"),
+    "no log": ("[train]\nepochs = 3\n", r"no log: set events\.path"),
+    "two logs": (MINIMAL + "[simulate]\n", r"two logs: \[simulate\] and events\.path"),
+    "model rule": ("[simulate]\nn_listings = 5\nn_markets = 9\n", r"simulate: .*n_listings=5 is too few"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_bad_file_is_explained(tmp_path: Path, case: str) -> None:
+    text, message = BAD_FILES[case]
+    with pytest.raises(ConfigError, match=message) as caught:
+        RunConfig.from_toml(write(tmp_path, text))
+    assert "shop.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_wrong_keys_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'epoch'.*'vektor_size'"):
+        RunConfig.from_toml(write(tmp_path, MINIMAL + "[train]\nepoch = 3\nvektor_size = 3\n"))
+
+
+def test_a_missing_or_binary_file_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: No such file.*pipelines/"):
+        RunConfig.from_toml(tmp_path / "none.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"binary\.toml is not UTF-8"):
+        RunConfig.from_toml(tmp_path / "binary.toml")
+    with pytest.raises(ConfigError, match="cannot read"):
+        RunConfig.from_toml(tmp_path)
+
+
+@pytest.mark.parametrize("override", ["", "epochs", "epochs=3", "train.=3", ".epochs=3", "train..x=3"])
+def test_a_malformed_override_is_explained(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match=r"not section\.key=value"):
+        RunConfig.from_toml(write(tmp_path, MINIMAL), [override])
+
+
+def test_an_override_below_a_value_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'path' is a value, not a section"):
+        RunConfig.from_toml(write(tmp_path, MINIMAL), ["events.path.x=1"])
+
+
+def test_how_it_is_computed_does_not_enter_the_hash_but_what_does(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL)
+    plain = RunConfig.from_toml(path).stage_config("train")
+    assert RunConfig.from_toml(path, ["train.workers=1"]).stage_config("train") == plain
+    assert RunConfig.from_toml(path, ["train.seed=2"]).stage_config("train") != plain
+
+
+def test_settings_of_a_simulation_alone() -> None:
+    assert simulation_config(["simulate.n_users=3", "simulate.taste=false"]).n_users == 3
+    with pytest.raises(ConfigError, match="train"):
+        simulation_config(["train.epochs=3"])
+    with pytest.raises(ConfigError, match=r"simulate\.n_users = 0"):
+        simulation_config(["simulate.n_users=0"])
