@@ -1,0 +1,103 @@
+"""Annoy (random projection trees), fenced in: it never sees a bad argument, a bad vector or a bad file."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from copy import copy
+from pathlib import Path
+from typing import Any, Self
+
+import annoy
+import numpy as np
+import numpy.typing as npt
+
+from item2vec.errors import RunError
+from item2vec.index.annoy_file import check_annoy_file
+from item2vec.index.backends import Candidates
+
+FILE = "trees.annoy"
+SEARCH_K_FOR = 10
+"""`search_k` is meant for this many results and grows with more."""
+SURPLUS = 16
+"""Candidates beyond the wanted ones: room to see whether a tie runs past the last place."""
+
+
+class AnnoyIndex:
+    """A forest in a file that is checked before it is mapped and never changed or unloaded afterwards."""
+
+    exact = False
+
+    def __init__(self, file: Path, points: npt.NDArray[np.float32], settings: dict[str, Any]) -> None:
+        check_annoy_file(file, points, settings["n_trees"])
+        self._file = file
+        self._settings = settings
+        self._owner: _PrivateFolder | None = None
+        self._trees = annoy.AnnoyIndex(points.shape[1], "angular")
+        self._trees.load(str(file))
+
+    @classmethod
+    def build(cls, points: npt.NDArray[np.float32], *, n_trees: int, search_k: int | None, seed: int) -> Self:
+        """Grow the trees with one thread and a seed, so that equal input gives equal bytes.
+
+        Annoy unlinks a file before it saves over it, and unloads while it saves; so the forest is saved once,
+        into a private folder, and read from there like any other.
+        """
+        owner = _PrivateFolder()
+        file = owner.path / FILE
+        trees = annoy.AnnoyIndex(points.shape[1], "angular")
+        trees.set_seed(seed)
+        for num, point in enumerate(points):
+            trees.add_item(num, point)
+        trees.build(n_trees, n_jobs=1)
+        try:
+            trees.save(str(file))
+        except OSError as error:
+            raise RunError(f"Annoy cannot write {file}: {error}; free disk space or set TMPDIR") from error
+        settings = {"n_trees": n_trees, "search_k": search_k or SEARCH_K_FOR * n_trees, "seed": seed}
+        built = cls(file, points, settings)
+        built._owner = owner
+        return built
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """``n_trees``, ``search_k`` and ``seed``."""
+        return dict(self._settings)
+
+    def widened(self) -> Self | None:
+        """Return the same forest searched twice as thoroughly, or None when that would visit every item."""
+        search_k = 2 * self._settings["search_k"]
+        if search_k >= 2 * self._trees.get_n_items():
+            return None
+        other = copy(self)
+        other._settings = {**self._settings, "search_k": search_k}
+        return other
+
+    def query(self, queries: npt.NDArray[np.float32], k: int) -> Candidates:
+        """Propose up to ``k + SURPLUS`` items per unit query, shape (n_queries, d)."""
+        effort = -(-self._settings["search_k"] * max(k, SEARCH_K_FOR) // SEARCH_K_FOR)
+        search = self._trees.get_nns_by_vector
+        found = [search(query, k + SURPLUS, effort) for query in queries.tolist()]
+        counts = np.fromiter(map(len, found), np.int64, len(found))
+        nums = np.fromiter((num for row in found for num in row), np.int32, int(counts.sum()))
+        return Candidates(np.repeat(np.arange(len(found)), counts), nums)
+
+    def save(self, folder: Path) -> None:
+        """Copy the forest's file into `folder`, which must not hold one."""
+        target = folder / FILE
+        with open(self._file, "rb") as source, open(target, "xb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+
+    @classmethod
+    def load(cls, folder: Path, points: npt.NDArray[np.float32], settings: dict[str, Any]) -> Self:
+        """Check and map the file that :meth:`save` wrote."""
+        return cls(folder / FILE, points, settings)
+
+
+class _PrivateFolder:
+    """A temporary folder that disappears with the last index that reads from it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="item2vec-index-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)

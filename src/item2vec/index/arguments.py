@@ -1,0 +1,64 @@
+"""Checks of what callers pass: Annoy would take most of it in silence."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from item2vec.errors import DataError, UsageError
+from item2vec.index.space import MODES
+
+if TYPE_CHECKING:
+    from item2vec.embeddings import ItemVectors
+
+MAX_K = 1_000_000
+
+
+def checked_k(k: int) -> int:
+    """Return a number of results as int, or refuse it."""
+    try:
+        number = operator.index(k)
+    except TypeError:
+        number = 0
+    if isinstance(k, bool | np.bool_) or not 1 <= number <= MAX_K:
+        raise UsageError(f"the number of results must be a whole number from 1 to {MAX_K:,}, not {k!r}")
+    return number
+
+
+def checked_allowed(allowed: npt.NDArray[np.bool_] | None, n_items: int) -> npt.NDArray[np.bool_] | None:
+    """Return a mask over all items, or refuse it."""
+    if allowed is None:
+        return None
+    array = np.asarray(allowed)
+    if array.dtype != np.bool_ or array.shape != (n_items,):
+        raise UsageError(
+            f"allowed has shape {array.shape} and dtype {array.dtype};"
+            f" it must be a bool array of shape ({n_items},), one entry per item"
+        )
+    return array
+
+
+def check_settings(n_trees: int, search_k: int | None, seed: int) -> None:
+    """Refuse settings of the trees that are out of range."""
+    for name, value, least, most in (
+        ("n_trees", n_trees, 1, 1000),
+        ("search_k", 1 if search_k is None else search_k, 1, 2**31 - 1),
+        ("seed", seed, 0, 2**31 - 1),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+            raise UsageError(f"{name} must be a whole number from {least} to {most:,}, not {value!r}")
+
+
+def checked_table(vectors: ItemVectors, mode: str) -> npt.NDArray[np.float32]:
+    """Return the table that a reading searches, shape (n_items, d)."""
+    if mode not in MODES:
+        raise UsageError(f"unknown mode {mode!r}; choose 'similar' or 'next'")
+    table = vectors.vectors if mode == "similar" else vectors.context_vectors
+    if table is None:
+        raise UsageError("mode='next' needs output vectors and this model has none; use mode='similar'")
+    if len(table) == 0:
+        raise DataError("there are no items to index")
+    return np.asarray(table, np.float32)

@@ -1,0 +1,275 @@
+"""The index users hold: candidates from a backend, scored exactly, filtered, complete and in a fixed
+order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from item2vec.errors import CorruptArtifactError, DataError, RunError, UsageError
+from item2vec.index import storage
+from item2vec.index.arguments import check_settings, checked_allowed, checked_k, checked_table
+from item2vec.index.backends import resolve_backend
+from item2vec.index.exact import ExactIndex
+from item2vec.index.identity import id_ranks, ids_digest
+from item2vec.index.recall import SAMPLE, K, measure_recall
+from item2vec.index.search import Neighbours, Searcher
+from item2vec.index.space import Mode, Space
+
+if TYPE_CHECKING:
+    from item2vec.embeddings import ItemVectors
+
+TARGET_RECALL = 0.99
+
+
+class ItemIndex:
+    """Nearest neighbours of vectors among the items of one vocabulary.
+
+    Made by :meth:`build` or :meth:`load`. Safe to query from many threads.
+    """
+
+    def __init__(self, searcher: Searcher, facts: dict[str, Any]) -> None:
+        self._searcher = searcher
+        self._facts = facts
+
+    @classmethod
+    def build(
+        cls,
+        vectors: ItemVectors,
+        mode: Mode = "similar",
+        backend: str = "annoy",
+        n_trees: int = 50,
+        search_k: int | None = None,
+        seed: int = 1,
+        min_recall: float = 0.9,
+    ) -> ItemIndex:
+        """Index item vectors and measure recall@10 against exact search.
+
+        Parameters
+        ----------
+        vectors : ItemVectors
+            ``vocabulary``, ``vectors`` (n_items, d) and, for ``mode="next"``, ``context_vectors``.
+        mode : {"similar", "next"}
+            Cosine among input vectors, or inner product of an input vector with the output vectors.
+        backend : {"annoy", "exact"}
+            Where candidates come from.
+        n_trees, search_k, seed
+            Annoy's number of trees; nodes inspected per query of up to 10 results (more in proportion
+            beyond), by default 10 · n_trees doubled until the measured recall reaches 0.99; seed of trees and
+            sample.
+        min_recall : float
+            Least recall@10 that is acceptable.
+
+        Raises
+        ------
+        UsageError
+            If an argument is out of range or the model has no output vectors.
+        DataError
+            If vectors are not finite, or zero where cosine is asked.
+        RunError
+            If recall@10 stays below `min_recall`.
+        """
+        table = checked_table(vectors, mode)
+        check_settings(n_trees, search_k, seed)
+        space = Space.from_table(mode, table, vectors.vocabulary.item_ids)
+        built = resolve_backend(backend).build(space.points, n_trees=n_trees, search_k=search_k, seed=seed)
+        searcher = Searcher(space, id_ranks(vectors.vocabulary), built, ExactIndex(space.points))
+        index = cls(searcher, {"backend": backend, "ids_sha256": ids_digest(vectors.vocabulary)})
+        index._measure(np.asarray(vectors.vectors), seed, widen=search_k is None)
+        if index.recall < min_recall:
+            raise RunError(
+                f"the {backend} index ({mode}) has recall@{K} {index.recall:.3f}, below {min_recall=};"
+                " raise n_trees or search_k, or use backend='exact'"
+            )
+        return index
+
+    def _measure(self, input_vectors: npt.NDArray[np.float32], seed: int, widen: bool) -> None:
+        """Record recall; while `widen` holds and it falls short, let the backend search more thoroughly."""
+        curve = []
+        while True:
+            backend = self._searcher.backend
+            recall = 1.0 if backend.exact else measure_recall(self, input_vectors, seed=seed)
+            curve.append({**backend.settings, "recall": recall})
+            wider = backend.widened() if widen and recall < TARGET_RECALL else None
+            if wider is None:
+                break
+            self._searcher = replace(self._searcher, backend=wider)
+        self._facts["recall"] = {"k": K, "sample": min(SAMPLE, self.n_items), "value": recall, "curve": curve}
+
+    @property
+    def mode(self) -> Mode:
+        """The reading: ``"similar"`` or ``"next"``."""
+        return self._searcher.space.mode
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend that proposes candidates."""
+        return str(self._facts["backend"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The backend's settings, ``search_k`` as used."""
+        return self._searcher.backend.settings
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return len(self._searcher.space.table)
+
+    @property
+    def vector_size(self) -> int:
+        """Dimensions of a query vector."""
+        return int(self._searcher.space.table.shape[1])
+
+    @property
+    def recall(self) -> float:
+        """Recall@10 measured at build."""
+        return float(self._facts["recall"]["value"])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of ids, vectors, reading and settings: equal for indexes that give equal answers."""
+        digest = hashlib.sha256(json.dumps(self._description(), sort_keys=True).encode())
+        digest.update(np.ascontiguousarray(self._searcher.space.table).data)
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return self.n_items
+
+    def __repr__(self) -> str:
+        return f"ItemIndex({self.mode}, {self.backend}, {self.n_items:,} items, recall@{K} {self.recall:.3f})"
+
+    def check_vectors(self, vectors: ItemVectors) -> None:
+        """Refuse vectors other than those the index was built from.
+
+        Raises
+        ------
+        UsageError
+            If ids or vectors differ.
+        """
+        table = checked_table(vectors, self.mode)
+        same_ids = self._facts["ids_sha256"] == ids_digest(vectors.vocabulary)
+        if not same_ids or not np.array_equal(table, self._searcher.space.table):
+            raise UsageError(f"the {self.mode} index was built from other vectors; build it from these")
+
+    def query(
+        self,
+        query_vectors: npt.NDArray[np.float32],
+        k: int = 10,
+        allowed: npt.NDArray[np.bool_] | None = None,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Find the nearest items of each query vector; the first two parts of :meth:`search`.
+
+        Returns
+        -------
+        (item_nums, scores) : int32 and float32, shape (n_queries, k), padded with −1 and −inf
+        """
+        return self.search(query_vectors, k, allowed)[:2]
+
+    def search(
+        self,
+        query_vectors: npt.NDArray[np.float32],
+        k: int = 10,
+        allowed: npt.NDArray[np.bool_] | None = None,
+        *,
+        exact: bool = False,
+    ) -> Neighbours:
+        """Find the nearest items of each query vector and say how.
+
+        Every score is computed from the float32 table in float64 and rounded; order is score descending, then
+        id ascending. Exactly ``min(k, allowed.sum())`` items come back: where the backend proposes too few,
+        or a tie runs past what it proposed, that query is answered by exact search.
+
+        Parameters
+        ----------
+        query_vectors : ndarray, shape (n_queries, d)
+            Finite and not zero. For ``next`` they are input vectors or sums of them.
+        k : int
+            Results per query, 1 to 1,000,000; beyond the number of items the rest is padding.
+        allowed : ndarray of bool, shape (n_items,), optional
+            Items that may be returned; all by default.
+        exact : bool
+            Use exact search for all queries.
+
+        Raises
+        ------
+        UsageError
+            If `k`, a shape or a dtype is wrong.
+        DataError
+            If a query vector is zero or not finite.
+        """
+        k = checked_k(k)
+        allowed = checked_allowed(allowed, self.n_items)
+        queries = self._searcher.space.checked_queries(query_vectors)
+        return self._searcher.search(queries, k, allowed, exact)
+
+    def save(self, path: str | Path) -> None:
+        """Write the index into a new folder, whole or not at all.
+
+        Raises
+        ------
+        UsageError
+            If the folder exists and is not empty.
+        """
+        target = Path(path)
+        folder = storage.new_folder(target)
+        try:
+            storage.write_array(folder / "vectors.npy", self._searcher.space.table)
+            storage.write_array(folder / "id_rank.npy", self._searcher.id_rank)
+            self._searcher.backend.save(folder)
+            storage.publish(folder, target, self._description())
+        except BaseException:
+            storage.discard(folder)
+            raise
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            **self._facts,
+            "mode": self.mode,
+            "n_items": self.n_items,
+            "vector_size": self.vector_size,
+            "settings": self.settings,
+        }
+
+    @classmethod
+    def load(cls, path: str | Path, *, verify: bool = True) -> ItemIndex:
+        """Check a saved index and map it read-only.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder written by :meth:`save`; it must not change while the index is in use.
+        verify : bool
+            Compare the files with the checksums beside them. Switch it off only where that was just done;
+            sizes, shapes and the structure of the trees are checked in any case.
+
+        Raises
+        ------
+        SourceError
+            If there is no index.
+        CorruptArtifactError
+            If a file is damaged or belongs to another index.
+        """
+        folder = Path(path)
+        description = storage.read_description(folder, verify)
+        n_items, mode = description["n_items"], description["mode"]
+        table = storage.map_array(folder / "vectors.npy", np.float32, (n_items, description["vector_size"]))
+        id_rank = storage.map_array(folder / "id_rank.npy", np.int32, (n_items,))
+        if id_rank.min() < 0 or (np.bincount(id_rank, minlength=n_items) != 1).any():
+            raise CorruptArtifactError(
+                f"{folder / 'id_rank.npy'} is no order of {n_items} items; build the index again"
+            )
+        try:
+            space = Space.from_table(mode, table)
+        except DataError as error:
+            raise CorruptArtifactError(f"{folder / 'vectors.npy'} is damaged: {error}") from error
+        backend = resolve_backend(description["backend"]).load(folder, space.points, description["settings"])
+        facts = {key: description[key] for key in ("backend", "ids_sha256", "recall")}
+        return cls(Searcher(space, id_rank, backend, ExactIndex(space.points)), facts)
