@@ -171,10 +171,7 @@ def _item_table(sessions: Sessions) -> pa.Table:
 
 
 def _market_names(sessions: Sessions, nums: npt.NDArray[np.int32]) -> pa.Array:
-    names = pa.array([*sessions.market_names, None], pa.string())
-    return names.take(
-        col.arrow_numbers(np.where(nums < 0, len(sessions.market_names), nums).astype(np.int32))
-    )
+    return col.take_or_null(pa.array(sessions.market_names, pa.string()), nums)
 
 
 def _optional(values: npt.NDArray[np.int64] | None, length: int) -> pa.Array:

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from item2vec.errors import DataError
 
-_ARROW_NUMBERS = {
-    np.dtype(np.int32): pa.int32(),
-    np.dtype(np.int64): pa.int64(),
-    np.dtype(np.float32): pa.float32(),
+_NUMPY_NUMBERS: dict[pa.DataType, np.dtype[Any]] = {
+    pa.int32(): np.dtype(np.int32),
+    pa.int64(): np.dtype(np.int64),
+    pa.float32(): np.dtype(np.float32),
 }
-_NUMPY_NUMBERS = {arrow: numpy for numpy, arrow in _ARROW_NUMBERS.items()}
+_ARROW_NUMBERS = {numpy: arrow for arrow, numpy in _NUMPY_NUMBERS.items()}
 
 
 def arrow_numbers(values: npt.NDArray[Any]) -> pa.Array:
@@ -31,7 +31,7 @@ def numpy_numbers(column: pa.ChunkedArray | pa.Array, missing: int | None = None
     A null becomes `missing`; without it, nulls are an error.
     """
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    dtype = _NUMPY_NUMBERS[values.type]
+    dtype: np.dtype[Any] = _NUMPY_NUMBERS[values.type]
     if not len(values):
         return np.zeros(0, dtype)
     validity, data = values.buffers()
@@ -115,6 +115,18 @@ def ascending(values: pa.Array) -> pa.Array:
 def token_array(ids: pa.Array | pa.ChunkedArray, item_ids: pa.Array) -> npt.NDArray[np.int32]:
     """Return the position of each id in `item_ids`, −1 where it is missing."""
     return numpy_numbers(pc.index_in(ids, value_set=item_ids), missing=-1)
+
+
+def counter(length: int) -> npt.NDArray[np.int32]:
+    """Return 0, 1, … as int32."""
+    return np.arange(length, dtype=np.int32)
+
+
+def take_or_null(values: pa.ChunkedArray | pa.Array, rows: npt.NDArray[np.int32]) -> pa.Array:
+    """Return the values at the given rows, null where a row is −1."""
+    values = one_array(values)
+    padded = pa.concat_arrays([values, pa.nulls(1, values.type)])
+    return padded.take(arrow_numbers(np.where(rows < 0, np.int32(len(values)), rows)))
 
 
 def first_known(*columns: pa.Array) -> pa.Array:

@@ -1,0 +1,186 @@
+"""The rules, one SQL file each, in their order, and the count of what each one took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import pyarrow as pa
+
+from item2vec.sessions import columns as col
+from item2vec.sessions.config import SessionsConfig
+from item2vec.sessions.engine import SqlEngine
+
+_NEVER = 2**63 - 1
+_ACTIONS = ("click", "wishlist", "inquiry", "booking")
+
+
+@dataclass
+class Rules:
+    """One run of the rules over the table ``events`` of an engine.
+
+    Parameters
+    ----------
+    engine : SqlEngine
+        With its events opened.
+    config : SessionsConfig
+    on_step : callable
+        Called with the name of each step when it begins.
+    """
+
+    engine: SqlEngine
+    config: SessionsConfig
+    on_step: Callable[[str], None] = lambda step: None
+    events: dict[str, int] = field(default_factory=dict)
+    clicks: dict[str, int] = field(default_factory=dict)
+    users: dict[str, int] = field(default_factory=dict)
+    sessions: dict[str, int] = field(default_factory=dict)
+    bookings: dict[str, int] = field(default_factory=dict)
+    source: str = "clicks"
+
+    def count_events(self) -> None:
+        """Count the events by type."""
+        self.on_step("events")
+        counts = self.engine.fetch(
+            "SELECT event_type, CAST(COUNT(*) AS BIGINT) AS n FROM events GROUP BY event_type"
+        )
+        self.events = dict(
+            sorted(zip(counts["event_type"].to_pylist(), counts["n"].to_pylist(), strict=True))
+        )
+
+    def number_users_and_items(self) -> pa.Array:
+        """Number them in id order; return the item ids, null where there are none."""
+        self.on_step("users and items")
+        token_type = self.config.kind
+        types = (
+            _ACTIONS
+            if self._measures_dwell()
+            else ("click", "booking")
+            if token_type == "click"
+            else (token_type,)
+        )
+        self.users["in"] = self.engine.create("users", _sql("users", token_type=token_type))
+        self.engine.create("items", _sql("items", event_types=", ".join(f"'{name}'" for name in types)))
+        return col.one_array(self.engine.fetch("SELECT item_id FROM items ORDER BY item_num")["item_id"])
+
+    def event_markets(self, n_items: int) -> pa.Array:
+        """Return each item's most frequent event market, null where it has none."""
+        found = self.engine.fetch(_sql("item_markets"))
+        rows = col.token_array(col.arrow_numbers(col.counter(n_items)), col.one_array(found["item_num"]))
+        return col.take_or_null(found["market"], rows)
+
+    def split(self) -> None:
+        """Cut each user's clicks into sessions, and drop the users who are over a cap."""
+        self.on_step("split")
+        kept = ("seq", "event_id", "dwell_seconds") if self._measures_dwell() else ()
+        gap_us = round(self.config.gap_minutes * 60e6) if self.config.kind == "click" else _NEVER
+        self.clicks["in"] = self.engine.create(
+            "clicks",
+            _sql(
+                "split",
+                token_type=self.config.kind,
+                gap_us=gap_us,
+                kept="".join(f", e.{name}" for name in kept),
+                kept_names="".join(f", {name}" for name in kept),
+            ),
+        )
+        self._drop_over_active()
+        self.sessions["split"] = self._count_sessions()
+
+    def filter_clicks(self) -> None:
+        """Drop short stays, then repeats, in this order."""
+        if self._measures_dwell():
+            assert self.config.min_dwell_seconds is not None
+            self._apply("short_dwell", "dwell", min_dwell_us=round(self.config.min_dwell_seconds * 1e6))
+        if self.config.repeats != "keep":
+            self._apply("repeats", f"repeats_{self.config.repeats}")
+
+    def keep_long_sessions(self) -> None:
+        """Drop the sessions that are too short by now; the others get their ids."""
+        self.on_step("min_length")
+        before = self._count_sessions()
+        kept = self.engine.create(
+            "sessions", _sql("sessions", source=self.source, min_length=self.config.min_length)
+        )
+        n_clicks = self._number("SELECT CAST(COALESCE(SUM(n_clicks), 0) AS BIGINT) AS n FROM sessions")
+        self.clicks["too_short"] = self.clicks["in"] - sum(self._lost()) - n_clicks
+        self.clicks["kept"] = n_clicks
+        self.sessions["emptied"] = self.sessions["split"] - before
+        self.sessions["too_short"] = before - kept
+        self.sessions["kept"] = kept
+        self.users["kept"] = self._number(
+            "SELECT CAST(COUNT(DISTINCT user_num) AS BIGINT) AS n FROM sessions"
+        )
+
+    def attribute_bookings(self, market_nums: Any) -> pa.Table:
+        """Give each booking to one session, or to none; return (session_id, item_num) in session order."""
+        self.on_step("bookings")
+        window_us = round(self.config.booking_window_hours * 3600e6)
+        known = market_nums >= 0
+        nums = [col.arrow_numbers(col.counter(len(known))[known]), col.arrow_numbers(market_nums[known])]
+        self.engine.put("item_markets", pa.Table.from_arrays(nums, names=["item_num", "market_num"]))
+        of_users = self.engine.create("bookings", _sql("bookings"))
+        if "over_active" in self.clicks:
+            active = self.engine.create("bookings", _sql("active", source="bookings"))
+            self.bookings["over_active"] = of_users - active
+        for rule in ("clicked", "market"):
+            name = f"booked_{rule}"
+            self.bookings[name] = self.engine.create(
+                name, _sql(name, source=self.source, window_us=window_us)
+            )
+        total = self.events.get("booking", 0)
+        self.bookings = {"in": total, **self.bookings, "unattributed": total - sum(self.bookings.values())}
+        return self.engine.fetch(_sql("booked"))
+
+    def results(self) -> tuple[pa.Table, pa.Table]:
+        """Return the session rows and the tokens (item_num, ts_us), both in session order."""
+        self.on_step("sessions")
+        return self.engine.fetch(_sql("session_rows")), self.engine.fetch(_sql("tokens", source=self.source))
+
+    def funnel(self) -> dict[str, Any]:
+        """Return what came in and what each rule took; every block adds up."""
+        funnel: dict[str, Any] = {
+            "events": self.events,
+            "clicks" if self.config.kind == "click" else "tokens": self.clicks,
+            "users": self.users,
+            "sessions": self.sessions,
+        }
+        return {**funnel, "bookings": self.bookings} if self.config.kind == "click" else funnel
+
+    def _measures_dwell(self) -> bool:
+        return self.config.min_dwell_seconds is not None
+
+    def _lost(self) -> list[int]:
+        return [count for rule, count in self.clicks.items() if rule != "in"]
+
+    def _number(self, aggregate: str, table: str) -> int:
+        return int(self.engine.fetch(f"SELECT CAST({aggregate} AS BIGINT) AS n FROM {table}")["n"][0].as_py())
+
+    def _count_sessions(self) -> int:
+        distinct = f"SELECT user_num, session_num FROM {self.source} GROUP BY user_num, session_num"
+        return self._number("COUNT(*)", f"({distinct}) AS distinct_sessions")
+
+    def _drop_over_active(self) -> None:
+        per_day, per_session = self.config.max_clicks_per_user_day, self.config.max_session_length
+        if per_day is None and per_session is None:
+            return
+        caps = {"max_per_day": per_day or _NEVER, "max_per_session": per_session or _NEVER}
+        self.users["over_active"] = self.engine.create(
+            "over_active", _sql("over_active", source=self.source, **caps)
+        )
+        self._apply("over_active", "active")
+
+    def _apply(self, rule: str, file: str, **values: object) -> None:
+        self.on_step(rule)
+        target = f"after_{rule}"
+        kept = self.engine.create(target, _sql(file, source=self.source, **values))
+        self.clicks[rule] = self.clicks["in"] - sum(self._lost()) - kept
+        self.engine.drop(self.source)
+        self.source = target
+
+
+def _sql(name: str, **values: object) -> str:
+    text = files("item2vec.sessions").joinpath("sql", f"{name}.sql").read_text("utf-8")
+    return text.format(**values)
