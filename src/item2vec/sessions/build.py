@@ -59,9 +59,9 @@ def sessionize(
     gap_minutes : float
         Clicks of a user more than this apart belong to different sessions.
     min_dwell_seconds : float, optional
-        Drop clicks with a shorter stay: the source's dwell, else the time from the first event of a run on one
-        item to the session's next event on another item (clicks, wishlists, inquiries, bookings). Unknown stays
-        are kept.
+        Drop clicks with a shorter stay: the source's dwell, else the time from the first event of a run on
+        one item to the session's next event on another item (clicks, wishlists, inquiries, bookings). Unknown
+        stays are kept.
     min_length : int
         Least number of tokens of a session.
     repeats : {"keep", "collapse", "unique"}

@@ -87,12 +87,11 @@ class Rules:
             ),
         )
         self._drop_over_active()
-        self.sessions["split"] = self._count_sessions()
 
     def filter_clicks(self) -> None:
         """Drop short stays, then repeats, in this order."""
-        if self._measures_dwell():
-            assert self.config.min_dwell_seconds is not None
+        if self.config.min_dwell_seconds is not None:
+            self.sessions["split"] = self.engine.create("bounds", _sql("bounds", source=self.source))
             self._apply("short_dwell", "dwell", min_dwell_us=round(self.config.min_dwell_seconds * 1e6))
         if self.config.repeats != "keep":
             self._apply("repeats", f"repeats_{self.config.repeats}")
@@ -100,19 +99,19 @@ class Rules:
     def keep_long_sessions(self) -> None:
         """Drop the sessions that are too short by now; the others get their ids."""
         self.on_step("min_length")
-        before = self._count_sessions()
-        kept = self.engine.create(
-            "sessions", _sql("sessions", source=self.source, min_length=self.config.min_length)
-        )
-        n_clicks = self._number("SELECT CAST(COALESCE(SUM(n_clicks), 0) AS BIGINT) AS n FROM sessions")
+        nonempty = self.engine.create("bounds", _sql("bounds", source=self.source))
+        kept = self.engine.create("sessions", _sql("sessions", min_length=self.config.min_length))
+        n_clicks = self._number("COALESCE(SUM(n_clicks), 0)")
         self.clicks["too_short"] = self.clicks["in"] - sum(self._lost()) - n_clicks
         self.clicks["kept"] = n_clicks
-        self.sessions["emptied"] = self.sessions["split"] - before
-        self.sessions["too_short"] = before - kept
-        self.sessions["kept"] = kept
-        self.users["kept"] = self._number(
-            "SELECT CAST(COUNT(DISTINCT user_num) AS BIGINT) AS n FROM sessions"
-        )
+        split = self.sessions.get("split", nonempty)  # only the dwell rule can empty a session
+        self.sessions = {
+            "split": split,
+            "emptied": split - nonempty,
+            "too_short": nonempty - kept,
+            "kept": kept,
+        }
+        self.users["kept"] = self._number("COUNT(DISTINCT user_num)")
 
     def attribute_bookings(self, market_nums: Any) -> pa.Table:
         """Give each booking to one session, or to none; return (session_id, item_num) in session order."""
@@ -155,12 +154,9 @@ class Rules:
     def _lost(self) -> list[int]:
         return [count for rule, count in self.clicks.items() if rule != "in"]
 
-    def _number(self, aggregate: str, table: str) -> int:
-        return int(self.engine.fetch(f"SELECT CAST({aggregate} AS BIGINT) AS n FROM {table}")["n"][0].as_py())
-
-    def _count_sessions(self) -> int:
-        distinct = f"SELECT user_num, session_num FROM {self.source} GROUP BY user_num, session_num"
-        return self._number("COUNT(*)", f"({distinct}) AS distinct_sessions")
+    def _number(self, aggregate: str) -> int:
+        row = self.engine.fetch(f"SELECT CAST({aggregate} AS BIGINT) AS n FROM sessions")
+        return int(row["n"][0].as_py())
 
     def _drop_over_active(self) -> None:
         per_day, per_session = self.config.max_clicks_per_user_day, self.config.max_session_length

@@ -1,0 +1,4 @@
+-- Every session with its first and last click.
+SELECT user_num, session_num, MIN(ts_us) AS start_us, MAX(ts_us) AS end_us, CAST(COUNT(*) AS BIGINT) AS n_clicks
+FROM {source}
+GROUP BY user_num, session_num
