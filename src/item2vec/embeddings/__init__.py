@@ -1,0 +1,13 @@
+"""Sessions → vectors: the skip-gram trainer and the vectors it leaves."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {"Item2Vec": "item2vec.embeddings.item2vec", "ItemVectors": "item2vec.embeddings.item_vectors"}
+__all__ = ["Item2Vec", "ItemVectors"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,90 @@
+"""Sessions → the arrays that engines train on: known items only, counted, weighted, with their markets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from item2vec.embeddings.draws import Corpus
+from item2vec.errors import EmptyDataError
+from item2vec.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from item2vec.sessions.container import Sessions
+
+
+def _keep_known(
+    tokens: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], nums: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Renumber ragged tokens and close the gaps that unknown ones (−1) leave."""
+    items = nums[tokens] if len(nums) else np.zeros(0, np.int32)
+    known = items >= 0
+    before = np.concatenate([[0], np.cumsum(known, dtype=np.int64)])
+    return np.ascontiguousarray(items[known], np.int32), before[offsets]
+
+
+def _keep_probabilities(counts: npt.NDArray[np.float64], sample: float) -> npt.NDArray[np.float32]:
+    """word2vec's subsampling of frequent items; 1 everywhere when `sample` is 0."""
+    if sample == 0:
+        return np.ones(len(counts), np.float32)
+    ratio = sample * counts.sum() / np.maximum(counts, 1e-300)
+    kept: npt.NDArray[np.float32] = np.minimum(1.0, np.sqrt(ratio) + ratio).astype(np.float32)
+    return kept
+
+
+def build_corpus(sessions: Sessions, min_count: int, sample: float) -> tuple[Vocabulary, Corpus]:
+    """Build the vocabulary and drop items below `min_count`, before windows are formed.
+
+    Counts in the vocabulary are clicks; subsampling sees them weighted by the sessions' weights.
+
+    Raises
+    ------
+    EmptyDataError
+        If no item is frequent enough, or no session is left with two clicks (or one and a booking).
+    """
+    counts = np.bincount(sessions.tokens, minlength=sessions.n_items)
+    vocabulary = Vocabulary.from_counts(sessions.item_ids, counts, min_count)
+    nums = vocabulary.nums(sessions.item_ids)
+    items, offsets = _keep_known(sessions.tokens, sessions.offsets, nums)
+    booked, booked_offsets = _keep_known(sessions.booked, sessions.booked_offsets, nums)
+    item_markets = np.full(len(vocabulary), -1, np.int32)
+    item_markets[nums[nums >= 0]] = sessions.markets[nums >= 0]
+    corpus = Corpus(
+        items=items,
+        offsets=offsets,
+        booked_items=booked,
+        booked_offsets=booked_offsets,
+        weights=np.array(sessions.weights, np.float32),
+        keep=np.ones(0, np.float32),
+        item_markets=item_markets,
+    )
+    if len(trainable_sessions(corpus)) == 0:
+        raise EmptyDataError(
+            f"none of the {len(sessions):,} sessions has two clicks on items that occur min_count={min_count}"
+            " times (or one such click and a booking); lower min_count or check how the sessions were made"
+        )
+    return vocabulary, corpus._replace(keep=_keep_probabilities(weighted_counts(corpus), sample))
+
+
+def trainable_sessions(corpus: Corpus) -> npt.NDArray[np.int64]:
+    """Return the sessions that hold a pair: two clicks, or a click and a booked item."""
+    clicks, booked = np.diff(corpus.offsets), np.diff(corpus.booked_offsets)
+    return np.flatnonzero(((clicks > 1) | ((clicks > 0) & (booked > 0))) & (corpus.weights > 0))
+
+
+def weighted_counts(corpus: Corpus) -> npt.NDArray[np.float64]:
+    """Return how often each item is expected to be visited in an epoch, shape (n_items,)."""
+    weights = np.repeat(corpus.weights.astype(np.float64), np.diff(corpus.offsets))
+    counts = np.bincount(corpus.items, weights=weights, minlength=len(corpus.item_markets))
+    return counts.astype(np.float64)
+
+
+def noise_weights(corpus: Corpus, ns_exponent: float) -> npt.NDArray[np.float64]:
+    """Return the unnormalised noise distribution, count^ns_exponent, 0 where an item is never visited."""
+    counts = weighted_counts(corpus)
+    weights = np.zeros(len(counts))
+    seen = counts > 0
+    weights[seen] = (counts[seen] / counts.max()) ** ns_exponent
+    return weights

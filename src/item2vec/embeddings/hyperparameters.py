@@ -1,0 +1,68 @@
+"""What each hyper-parameter may be, checked when `fit` is called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from item2vec.errors import ConfigError
+
+ENGINES = {"numba": "item2vec.embeddings.numba_engine:NumbaEngine"}
+MAX_VECTOR_SIZE = 1024
+
+
+def _is_int(low: int, high: int | None = None) -> Callable[[Any], bool]:
+    def check(x: Any) -> bool:
+        return isinstance(x, int) and not isinstance(x, bool) and x >= low and (high is None or x <= high)
+
+    return check
+
+
+def _is_number(low: float, above: bool = False) -> Callable[[Any], bool]:
+    def check(x: Any) -> bool:
+        if isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x):
+            return False
+        return x > low if above else x >= low
+
+    return check
+
+
+def _is_bool(x: Any) -> bool:
+    return isinstance(x, bool)
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "vector_size": (_is_int(1, MAX_VECTOR_SIZE), f"a whole number from 1 to {MAX_VECTOR_SIZE}"),
+    "window": (
+        lambda x: x == "session" or _is_int(1)(x),
+        '"session" or a whole number of clicks, at least 1',
+    ),
+    "negative": (_is_int(1), "a whole number, at least 1 (without noise all vectors collapse into one)"),
+    "market_negative": (_is_int(0), "a whole number, at least 0"),
+    "epochs": (_is_int(1), "a whole number, at least 1"),
+    "alpha": (_is_number(0, above=True), "a number above 0"),
+    "min_alpha": (_is_number(0), "a number from 0 to alpha"),
+    "ns_exponent": (_is_number(-math.inf), "a finite number"),
+    "sample": (_is_number(0), "a number, at least 0 (0 keeps every click)"),
+    "min_count": (_is_int(1), "a whole number, at least 1"),
+    "shrink_windows": (_is_bool, "true or false"),
+    "forward_only": (_is_bool, "true or false"),
+    "sg": (lambda x: _is_int(1, 1)(x), "1 (skip-gram); sg=0 (CBOW) is not available in this version"),
+    "engine": (lambda x: isinstance(x, str) and x in ENGINES, f"one of {', '.join(map(repr, ENGINES))}"),
+    "workers": (lambda x: x is None or _is_int(1)(x), "a whole number of threads, or None for every core"),
+    "seed": (_is_int(0), "a whole number, at least 0"),
+}
+
+
+def check_hyperparameters(params: Mapping[str, Any]) -> None:
+    """Raise a ConfigError that names the first hyper-parameter out of its range and what it may be."""
+    for name, value in params.items():
+        allowed, words = _RULES[name]
+        if not allowed(value):
+            raise ConfigError(f"{name} is {value!r}; it must be {words}")
+    if params["min_alpha"] > params["alpha"]:
+        raise ConfigError(
+            f"min_alpha is {params['min_alpha']!r}, above alpha ({params['alpha']!r}); the learning rate"
+            " falls from alpha to min_alpha"
+        )

@@ -1,0 +1,212 @@
+"""The CPU engine: lock-free threads over token-balanced slices of a shuffled epoch."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import typeof, types
+
+from item2vec.embeddings.alias import Noise
+from item2vec.embeddings.corpus import trainable_sessions
+from item2vec.embeddings.draws import Corpus, Cursor, WindowSettings, draw_windows
+from item2vec.embeddings.simd import LANES, TARGETS, Scratch
+from item2vec.embeddings.tables import make_tables, row_stride, take_rows
+from item2vec.embeddings.windows import TERMS, Plan, train_windows
+
+WINDOWS_AT_ONCE = 8192  # per call of a kernel: its plan stays in the cache, Python's share stays below 2 %
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch did; `losses` are sums of −log σ per term."""
+
+    losses: dict[str, float]
+    pairs: float
+    dropped_noise: int
+
+
+def compiled(kernel: Any, *arguments: Any, stride: int | None = None) -> Callable[..., Any]:
+    """Return a kernel's machine code for these argument types, cached on disk; the stride is a literal."""
+    signature = tuple(typeof(a) for a in arguments)
+    if stride is not None:
+        signature = (types.literal(stride), *signature)
+    kernel.compile(signature)
+    entry: Callable[..., Any] = kernel.overloads[signature].entry_point
+    return entry
+
+
+def make_plan(corpus: Corpus, settings: WindowSettings) -> Plan:
+    """Allocate room for a block of windows, at least for the longest session."""
+    n = max(WINDOWS_AT_ONCE, int(np.diff(corpus.offsets).max(initial=0)))
+    return Plan(
+        items=np.zeros(n, np.int32),
+        contexts=np.zeros((n, 2), np.int32),
+        noise=np.full((n, settings.negative + settings.market_negative), -1, np.int32),
+        markets=np.full(n, -1, np.int32),
+        booked=np.zeros((n, 2), np.int64),
+        booked_items=corpus.booked_items,
+        item_markets=corpus.item_markets,
+    )
+
+
+def make_scratch(n_inputs: int, n_noise: int, stride: int) -> Scratch:
+    """Allocate one thread's working memory for windows of up to `n_inputs` inputs and a booked click."""
+    width = -(-(1 + n_noise) // TARGETS) * TARGETS
+    signs = np.zeros(2 * width + LANES, np.float32)
+    signs[0] = signs[width] = 1
+    return Scratch(
+        inputs=np.zeros(n_inputs + 1, np.int64),
+        targets=np.zeros(width, np.int64),
+        signs=signs,
+        gradients=np.zeros(n_inputs * width + LANES, np.float32),
+        deltas=np.zeros((n_inputs + 1) * stride, np.float32),
+        losses=np.zeros(width + LANES, np.float64),
+    )
+
+
+class NumbaEngine:
+    """Trains two tables in place of the caller's; one object per training.
+
+    Parameters
+    ----------
+    corpus, noise, settings
+        What to train on and how windows are shaped.
+    inputs, outputs : ndarray of float32, shape (n_items, vector_size)
+        The rows to start from.
+    workers : int or None
+        Threads; ``None`` takes every core this process may use. One thread is bit-reproducible.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        noise: Noise,
+        settings: WindowSettings,
+        inputs: npt.NDArray[np.float32],
+        outputs: npt.NDArray[np.float32],
+        *,
+        workers: int | None,
+        seed: int,
+    ) -> None:
+        self.corpus, self.noise, self.settings, self.seed = corpus, noise, settings, seed
+        self.n_items, self.vector_size = inputs.shape
+        self.stride = row_stride(self.vector_size)
+        self.tables = make_tables(inputs, outputs)
+        sessions = trainable_sessions(corpus)
+        self.sessions = sessions
+        lengths = np.diff(corpus.offsets)[sessions]
+        self.expected_clicks = corpus.weights[sessions].astype(np.float64) * lengths
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.workers = max(1, min(workers or cores, len(sessions)))
+        longest = int(lengths.max())
+        n_inputs = max(1, min(settings.window * (1 if settings.forward_only else 2), longest - 1))
+        self.plans = [make_plan(corpus, settings) for _ in range(self.workers)]
+        n_noise = settings.negative + settings.market_negative
+        self.scratch = [make_scratch(n_inputs, n_noise, self.stride) for _ in range(self.workers)]
+
+    @property
+    def clicks_per_epoch(self) -> float:
+        """Expected clicks in an epoch, weights counted."""
+        return float(self.expected_clicks.sum())
+
+    def rows(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return copies of the input and the output table, (n_items, vector_size) each."""
+        inputs, outputs = (take_rows(t, self.n_items, self.vector_size) for t in self.tables)
+        return inputs, outputs
+
+    def run_epoch(
+        self, epoch: int, rates: tuple[float, float], on_progress: Callable[[float, float], None]
+    ) -> EpochResult:
+        """Visit every session once, in an order drawn from (seed, epoch), the learning rate falling linearly.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0; together with the seed it decides every draw, so an epoch can be repeated on its own.
+        rates : (float, float)
+            Learning rate at the epoch's start and end.
+        on_progress : callable (clicks so far, loss per pair so far) -> None
+            Called in this thread a few times per second.
+        """
+        slices = self._slices(epoch)
+        runs = [_Run(self, worker, order, epoch, rates) for worker, order in enumerate(slices)]
+        stop = threading.Event()
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="item2vec") as pool:
+            futures = [pool.submit(run, stop) for run in runs]
+            try:
+                while wait(futures, timeout=0.2).not_done:
+                    on_progress(*_progress(runs))
+            except BaseException:  # Ctrl-C or a failing callback must not leave threads running
+                stop.set()
+                raise
+        for future in futures:
+            future.result()
+        on_progress(*_progress(runs))
+        totals = np.sum([run.results for run in runs], axis=0)
+        dropped = sum(int(run.cursor.dropped[0]) for run in runs)
+        return EpochResult(dict(zip(TERMS, totals[:4].tolist(), strict=True)), float(totals[4]), dropped)
+
+    def _slices(self, epoch: int) -> list[npt.NDArray[np.int64]]:
+        """Cut a fresh shuffle of the sessions into one slice per thread, of equally many expected clicks."""
+        shuffle = np.random.default_rng([self.seed & 0xFFFFFFFFFFFFFFFF, epoch]).permutation(
+            len(self.sessions)
+        )
+        reached = np.cumsum(self.expected_clicks[shuffle])
+        cuts = np.searchsorted(reached, reached[-1] * np.arange(1, self.workers) / self.workers)
+        return np.split(self.sessions[shuffle], cuts)
+
+
+class _Run:
+    """One thread's part of one epoch."""
+
+    def __init__(
+        self,
+        engine: NumbaEngine,
+        worker: int,
+        order: npt.NDArray[np.int64],
+        epoch: int,
+        rates: tuple[float, float],
+    ) -> None:
+        self.engine, self.worker, self.order, self.rates = engine, worker, np.ascontiguousarray(order), rates
+        entropy = np.random.SeedSequence([engine.seed & 0xFFFFFFFFFFFFFFFF, epoch, worker, 1])
+        self.cursor = Cursor(
+            session=np.zeros(1, np.int64),
+            passes=np.full(1, -1, np.int64),
+            state=entropy.generate_state(1, np.uint64).astype(np.uint64),
+            done=np.zeros(1),
+            dropped=np.zeros(1, np.int64),
+        )
+        self.results = np.zeros(len(TERMS) + 1)
+
+    def __call__(self, stop: threading.Event) -> None:
+        engine, plan, scratch = self.engine, self.engine.plans[self.worker], self.engine.scratch[self.worker]
+        lengths = np.diff(engine.corpus.offsets)[self.order]
+        clicks = max(float((engine.corpus.weights[self.order].astype(np.float64) * lengths).sum()), 1e-9)
+        start, end = self.rates
+        rates = np.array([start, start])
+        drawn = (engine.corpus, engine.noise, self.order, engine.settings, plan, self.cursor)
+        trained = (engine.tables, plan, scratch, 0, engine.settings.negative, rates, self.results)
+        draw, train = compiled(draw_windows, *drawn), compiled(train_windows, *trained, stride=engine.stride)
+        while not stop.is_set():
+            n = draw(*drawn)
+            if n == 0:
+                break
+            rates[0] = rates[1]
+            rates[1] = start + (end - start) * min(self.cursor.done[0] / clicks, 1.0)
+            train(
+                engine.stride, engine.tables, plan, scratch, n, engine.settings.negative, rates, self.results
+            )
+
+
+def _progress(runs: list[_Run]) -> tuple[float, float]:
+    results = np.sum([run.results for run in runs], axis=0)
+    loss = float(results[:4].sum() / max(results[4], 1.0))
+    return sum(float(run.cursor.done[0]) for run in runs), loss

@@ -1,0 +1,159 @@
+"""The epochs of one training: progress, figures, validation, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from item2vec.embeddings.checkpoint import TrainingState, write_checkpoint
+from item2vec.embeddings.item_vectors import ItemVectors
+from item2vec.errors import TrainingError, UsageError
+from item2vec.vocabulary import Vocabulary
+
+PATIENCE = 3  # epochs in a row without a better validation score; then training stops
+Validate = Callable[[ItemVectors], float]
+Callback = Callable[[dict[str, float]], object]
+
+
+class EpochResult(Protocol):
+    """What an engine says about one epoch."""
+
+    losses: dict[str, float]
+    pairs: float
+    dropped_noise: int
+
+
+class Engine(Protocol):
+    """The narrow door of the engines: two tables and a way to take them through an epoch."""
+
+    @property
+    def clicks_per_epoch(self) -> float: ...  # noqa: D102
+
+    def rows(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...  # noqa: D102
+
+    def run_epoch(  # noqa: D102
+        self, epoch: int, rates: tuple[float, float], on_progress: Callable[[float, float], None]
+    ) -> EpochResult: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate: linear in the share of all epochs that is done."""
+
+    alpha: float
+    min_alpha: float
+    epochs: int
+
+    def rate(self, epochs_done: float) -> float:
+        """Return the learning rate after so many epochs (fractions count)."""
+        return self.alpha - (self.alpha - self.min_alpha) * epochs_done / self.epochs
+
+
+@dataclass
+class Training:
+    """One `fit`: an engine, a schedule, and what should happen after each epoch."""
+
+    engine: Engine
+    vocabulary: Vocabulary
+    schedule: Schedule
+    state: TrainingState
+    validate: Validate | None = None
+    callbacks: Iterable[Callback] = ()
+    checkpoint: Callable[[TrainingState], None] | None = None
+    show_progress: bool = True
+
+    def run(self) -> ItemVectors:
+        """Train what is left of the epochs and return the vectors: the best epoch's where one validates."""
+        clicks = self.engine.clicks_per_epoch
+        with tqdm(
+            total=round(clicks * self.schedule.epochs),
+            initial=round(clicks * self.state.epochs_done),
+            unit=" clicks",
+            unit_scale=True,
+            disable=not self.show_progress,
+        ) as bar:
+            while self.state.epochs_done < self.schedule.epochs and not self._stopped_early():
+                self._run_epoch(bar)
+        prefix = "best_" if self.state.best_epoch else ""
+        if f"{prefix}vectors" not in self.state.tensors:
+            self._keep_rows("")
+        return self._item_vectors(prefix)
+
+    def _run_epoch(self, bar: Any) -> None:
+        epoch, clicks = self.state.epochs_done, self.engine.clicks_per_epoch
+        rates = (self.schedule.rate(epoch), self.schedule.rate(epoch + 1))
+        bar.set_description(f"epoch {epoch + 1}/{self.schedule.epochs}", refresh=False)
+
+        def on_progress(done: float, loss: float) -> None:
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update(max(round(epoch * clicks + done) - bar.n, 0))
+
+        started = time.perf_counter()
+        result = self.engine.run_epoch(epoch, rates, on_progress)
+        seconds = time.perf_counter() - started
+        pairs = max(result.pairs, 1.0)
+        info = {"epoch": epoch + 1, "loss": sum(result.losses.values()) / pairs}
+        info |= {term: total / pairs for term, total in result.losses.items()}
+        info |= {
+            "pairs": result.pairs,
+            "learning_rate": rates[0],
+            "tokens_per_second": clicks / max(seconds, 1e-9),
+            "dropped_noise_draws": result.dropped_noise,
+        }
+        self._finish_epoch(info)
+
+    def _finish_epoch(self, info: dict[str, float]) -> None:
+        self._keep_rows("")
+        self._check_finite(info)
+        self.state.epochs_done += 1
+        self.state.history.append(info)
+        if self.validate is not None:
+            info["validation"] = self._score(self.validate)
+            best = max(range(len(self.state.history)), key=lambda e: self.state.history[e]["validation"])
+            if best + 1 == self.state.epochs_done:
+                self.state.best_epoch = best + 1
+                for name in ("vectors", "context_vectors"):
+                    self.state.tensors[f"best_{name}"] = self.state.tensors[name]
+        if self.checkpoint is not None:
+            self.checkpoint(self.state)
+        for callback in self.callbacks:
+            callback(dict(info))
+
+    def _keep_rows(self, prefix: str) -> None:
+        rows = zip(("vectors", "context_vectors"), self.engine.rows(), strict=True)
+        self.state.tensors |= {prefix + name: table for name, table in rows}
+
+    def _check_finite(self, info: dict[str, float]) -> None:
+        tables = (self.state.tensors["vectors"], self.state.tensors["context_vectors"])
+        if math.isfinite(info["loss"]) and all(np.isfinite(table).all() for table in tables):
+            return
+        raise TrainingError(
+            f"training diverged in epoch {info['epoch']}: the vectors or the loss are no longer finite;"
+            f" lower alpha (now {self.schedule.alpha}) or check init_vectors and the session weights"
+        )
+
+    def _score(self, validate: Validate) -> float:
+        score = float(validate(self._item_vectors("")))
+        if math.isnan(score):
+            raise UsageError("validate returned NaN; it must return a number, higher is better")
+        return score
+
+    def _stopped_early(self) -> bool:
+        return 0 < self.state.best_epoch <= self.state.epochs_done - PATIENCE
+
+    def _item_vectors(self, prefix: str) -> ItemVectors:
+        tensors = self.state.tensors
+        return ItemVectors(self.vocabulary, tensors[f"{prefix}vectors"], tensors[f"{prefix}context_vectors"])
+
+
+def checkpoint_writer(folder: Path, key: str) -> Callable[[TrainingState], None]:
+    """Return the function that writes each epoch's checkpoint into `folder`."""
+    return lambda state: write_checkpoint(folder, key, state)
