@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from item2vec.errors import DataError, UsageError
+from item2vec.evaluation.attributes import PriceBands, aligned_attributes, label_codes, price_codes
 from item2vec.evaluation.neighbours import Agreement, neighbour_agreement, unit_rows
 from item2vec.vocabulary import Vocabulary
 
-PriceBands = Sequence[float] | Literal["quintiles"]
 PAPER_BANDS = (30.0, 60.0, 90.0, 120.0)
 HEAD_SHARE, TORSO_SHARE = 0.5, 0.8  # head: the first half of all clicks; torso: up to 80 %; tail: the rest
 MAX_TYPES = 8
-TRAILING = "other types"
 
 
 class Vectors(Protocol):
@@ -145,11 +142,11 @@ def probe(
     UsageError
         If the price bands are not ascending.
     """
-    attributes = _aligned(items, vectors.vocabulary)
-    markets, market_names = _codes(attributes.get("market"), len(vectors.vocabulary))
+    attributes = aligned_attributes(items, vectors.vocabulary)
+    markets, market_names = label_codes(attributes.get("market"), len(vectors.vocabulary))
     unit = unit_rows(vectors.vectors)
-    types, type_names = _codes(attributes.get("listing_type"), len(unit), MAX_TYPES)
-    bands, band_names = _price_codes(attributes.get("price"), markets, price_bands)
+    types, type_names = label_codes(attributes.get("listing_type"), len(unit), MAX_TYPES)
+    bands, band_names = price_codes(attributes.get("price"), markets, price_bands)
     slices = popularity_slices(vectors.vocabulary.counts)
     agreement = {
         name: neighbour_agreement(unit, markets, queries=mask, k=k, max_queries=max_queries, seed=seed)
@@ -195,8 +192,8 @@ def cosine_table(
     usable = (codes >= 0) & (markets >= 0) if within else codes >= 0
     n = len(names)
     if not usable.any():
-        why = f"insufficient data: no item has a known {attribute}"
-        return CosineTable((), (), (), 0, within, why)
+        none_known = f"insufficient data: no item has a known {attribute}"
+        return CosineTable((), (), (), 0, within, none_known)
     group_nums = np.unique(markets[usable], return_inverse=True)[1]
     cells = group_nums * n + codes[usable]
     n_cells = (int(group_nums.max()) + 1) * n
@@ -209,8 +206,8 @@ def cosine_table(
     products = np.einsum("mad,mbd->ab", per_market, per_market) - np.diag(norms.reshape(-1, n).sum(axis=0))
     pairs = sizes.T @ sizes - np.diag(sizes.sum(axis=0))
     means = tuple(
-        tuple(float(products[a, b] / pairs[a, b]) if pairs[a, b] else None for b in range(n))
-        for a in range(n)
+        tuple(float(total / n_both) if n_both else None for total, n_both in zip(*rows, strict=True))
+        for rows in zip(products, pairs, strict=True)
     )
     n_pairs = int(np.triu(pairs, 1).sum() + np.diag(pairs).sum() // 2)
     why = None if n_pairs else f"insufficient data: no two items with a known {attribute} share a market"
@@ -218,7 +215,7 @@ def cosine_table(
 
 
 def popularity_slices(counts: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Cut items by clicks: the head has the first half of all clicks, the torso the next 30 %, the tail the rest.
+    """Cut items by clicks: head, the first half of all clicks; torso, the next 30 %; tail, the rest.
 
     Returns
     -------
@@ -230,58 +227,3 @@ def popularity_slices(counts: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np
     before[order] = (np.cumsum(counts[order]) - counts[order]) / max(int(counts.sum()), 1)
     head, torso = before < HEAD_SHARE, before < TORSO_SHARE
     return {"head": head, "torso": torso & ~head, "tail": ~torso}
-
-
-def _aligned(items: pa.Table | None, vocabulary: Vocabulary) -> dict[str, pa.Array]:
-    """Return the attributes of the vocabulary's items, in its order, null where an item has none."""
-    if items is None:
-        return {}
-    if "item_id" not in items.column_names:
-        raise DataError(f"the item table has no column item_id; it has {', '.join(items.column_names[:10])}")
-    ids = items["item_id"].combine_chunks().cast(vocabulary.ids.type)
-    rows = pc.index_in(vocabulary.ids, value_set=ids)
-    wanted = [name for name in ("market", "listing_type", "price") if name in items.column_names]
-    return {name: items[name].combine_chunks().take(rows) for name in wanted}
-
-
-def _codes(
-    values: pa.Array | None, n_items: int, max_labels: int | None = None
-) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Number the distinct values, most frequent first; beyond `max_labels` they share one label."""
-    if values is None:
-        return np.full(n_items, -1, np.int64), []
-    text = values.cast(pa.string())
-    counted = sorted(pc.value_counts(text.drop_null()).to_pylist(), key=lambda c: (-c["counts"], c["values"]))
-    names = [entry["values"] for entry in counted]
-    if not names:
-        return np.full(n_items, -1, np.int64), []
-    codes = pc.fill_null(pc.index_in(text, value_set=pa.array(names, pa.string())), -1).to_numpy()
-    codes = codes.astype(np.int64)
-    if max_labels is not None and len(names) > max_labels:
-        codes = np.minimum(codes, max_labels - 1)
-        names = [*names[: max_labels - 1], TRAILING]
-    return codes, names
-
-
-def _price_codes(
-    values: pa.Array | None, markets: npt.NDArray[np.int64], bands: PriceBands
-) -> tuple[npt.NDArray[np.int64], list[str]]:
-    if values is None:
-        return np.full(len(markets), -1, np.int64), []
-    prices = pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
-    known = np.isfinite(prices)
-    codes = np.full(len(markets), -1, np.int64)
-    if isinstance(bands, str):
-        for market in np.unique(markets[known]):
-            here = known & (markets == market)
-            codes[here] = np.searchsorted(
-                np.quantile(prices[here], [0.2, 0.4, 0.6, 0.8]), prices[here], "right"
-            )
-        return codes, ["cheapest fifth", "2nd", "3rd", "4th", "dearest fifth"]
-    limits = np.asarray(bands, np.float64)
-    if not len(limits) or not (np.diff(limits) > 0).all():
-        raise UsageError(f"price_bands={list(bands)}: give ascending upper limits such as [30, 60, 90, 120]")
-    codes[known] = np.searchsorted(limits, prices[known], "right")
-    edges = [f"{limit:g}" for limit in limits]
-    middle = [f"{low}–{high}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
-    return codes, [f"<{edges[0]}", *middle, f"{edges[-1]}+"]
