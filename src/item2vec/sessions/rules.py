@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -38,7 +38,7 @@ class Rules:
     users: dict[str, int] = field(default_factory=dict)
     sessions: dict[str, int] = field(default_factory=dict)
     bookings: dict[str, int] = field(default_factory=dict)
-    source: str = "clicks"
+    source: str = "moves"
 
     def count_events(self) -> None:
         """Count the events by type."""
@@ -51,18 +51,10 @@ class Rules:
         )
 
     def number_users_and_items(self) -> pa.Array:
-        """Number them in id order; return the item ids, null where there are none."""
+        """Number them in id order; return the item ids."""
         self.on_step("users and items")
-        token_type = self.config.kind
-        types = (
-            _ACTIONS
-            if self._measures_dwell()
-            else ("click", "booking")
-            if token_type == "click"
-            else (token_type,)
-        )
-        self.users["in"] = self.engine.create("users", _sql("users", token_type=token_type))
-        self.engine.create("items", _sql("items", event_types=", ".join(f"'{name}'" for name in types)))
+        self.users["in"] = self.engine.create("users", _sql("users", token_type=self.config.kind))
+        self.engine.create("items", _sql("items", event_types=_quoted({*self._moves(), "booking"})))
         return col.one_array(self.engine.fetch("SELECT item_id FROM items ORDER BY item_num")["item_id"])
 
     def event_markets(self, n_items: int) -> pa.Array:
@@ -74,18 +66,13 @@ class Rules:
     def split(self) -> None:
         """Cut each user's clicks into sessions, and drop the users who are over a cap."""
         self.on_step("split")
-        kept = ("seq", "event_id", "dwell_seconds") if self._measures_dwell() else ()
+        self.clicks["in"] = self.events[self.config.kind]
         gap_us = round(self.config.gap_minutes * 60e6) if self.config.kind == "click" else _NEVER
-        self.clicks["in"] = self.engine.create(
-            "clicks",
-            _sql(
-                "split",
-                token_type=self.config.kind,
-                gap_us=gap_us,
-                kept="".join(f", e.{name}" for name in kept),
-                kept_names="".join(f", {name}" for name in kept),
-            ),
-        )
+        dwell = ", dwell_seconds" if self._measures_dwell() else ""
+        moves = _quoted(self._moves())
+        token_type = self.config.kind
+        sql = _sql("split", token_type=token_type, event_types=moves, gap_us=gap_us, dwell=dwell)
+        self.engine.create(self.source, sql)
         self._drop_over_active()
 
     def filter_clicks(self) -> None:
@@ -101,7 +88,7 @@ class Rules:
         self.on_step("min_length")
         nonempty = self.engine.create("bounds", _sql("bounds", source=self.source))
         kept = self.engine.create("sessions", _sql("sessions", min_length=self.config.min_length))
-        n_clicks = self._number("COALESCE(SUM(n_clicks), 0)")
+        n_clicks = self._number("COALESCE(SUM(n_clicks), 0)", "sessions")
         self.clicks["too_short"] = self.clicks["in"] - sum(self._lost()) - n_clicks
         self.clicks["kept"] = n_clicks
         split = self.sessions.get("split", nonempty)  # only the dwell rule can empty a session
@@ -111,7 +98,7 @@ class Rules:
             "too_short": nonempty - kept,
             "kept": kept,
         }
-        self.users["kept"] = self._number("COUNT(DISTINCT user_num)")
+        self.users["kept"] = self._number("COUNT(DISTINCT user_num)", "sessions")
 
     def attribute_bookings(self, market_nums: Any) -> pa.Table:
         """Give each booking to one session, or to none; return (session_id, item_num) in session order."""
@@ -148,14 +135,17 @@ class Rules:
         }
         return {**funnel, "bookings": self.bookings} if self.config.kind == "click" else funnel
 
+    def _moves(self) -> tuple[str, ...]:
+        return _ACTIONS if self._measures_dwell() else (self.config.kind,)
+
     def _measures_dwell(self) -> bool:
         return self.config.min_dwell_seconds is not None
 
     def _lost(self) -> list[int]:
         return [count for rule, count in self.clicks.items() if rule != "in"]
 
-    def _number(self, aggregate: str) -> int:
-        row = self.engine.fetch(f"SELECT CAST({aggregate} AS BIGINT) AS n FROM sessions")
+    def _number(self, aggregate: str, table: str) -> int:
+        row = self.engine.fetch(f"SELECT CAST({aggregate} AS BIGINT) AS n FROM {table}")
         return int(row["n"][0].as_py())
 
     def _drop_over_active(self) -> None:
@@ -166,15 +156,22 @@ class Rules:
         self.users["over_active"] = self.engine.create(
             "over_active", _sql("over_active", source=self.source, **caps)
         )
-        self._apply("over_active", "active")
+        self.engine.create("after_over_active", _sql("active", source=self.source))
+        self._replaced_by("over_active", self._number("COALESCE(SUM(is_click), 0)", "after_over_active"))
 
     def _apply(self, rule: str, file: str, **values: object) -> None:
         self.on_step(rule)
-        target = f"after_{rule}"
-        kept = self.engine.create(target, _sql(file, source=self.source, **values))
-        self.clicks[rule] = self.clicks["in"] - sum(self._lost()) - kept
+        kept = self.engine.create(f"after_{rule}", _sql(file, source=self.source, **values))
+        self._replaced_by(rule, kept)
+
+    def _replaced_by(self, rule: str, clicks_kept: int) -> None:
+        self.clicks[rule] = self.clicks["in"] - sum(self._lost()) - clicks_kept
         self.engine.drop(self.source)
-        self.source = target
+        self.source = f"after_{rule}"
+
+
+def _quoted(event_types: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in sorted(event_types))
 
 
 def _sql(name: str, **values: object) -> str:
