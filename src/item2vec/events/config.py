@@ -48,7 +48,7 @@ class AttributesConfig(BaseModel):
     delimiter: Delimiter | None = None
     """Field separator of CSV; by default a comma, in ``.tsv`` files a tab."""
     columns: dict[str, str] = {}
-    """Ours → theirs, e.g. ``{item_id = "id", capacity = "accommodates"}``; other columns are kept as they are."""
+    """Ours → theirs, e.g. ``{item_id = "id", capacity = "accommodates"}``; other columns are kept as is."""
 
 
 class EventsConfig(BaseModel):
@@ -65,8 +65,8 @@ class EventsConfig(BaseModel):
     importer: Literal["google_merch", "trivago", "airbnb_reviews"] | None = None
     """A ready mapping for a public log; every key given beside it overrides the importer's."""
     columns: dict[str, str | tuple[str, ...]] = {}
-    """Ours → theirs. ``event_id`` may name several columns. A column not named here is read when the log has one
-    under our own name; an empty name (``market = ""``) leaves it out."""
+    """Ours → theirs. ``event_id`` may name several columns. A column not named here is read when the log has
+    one under our own name; an empty name (``market = ""``) leaves it out."""
     event_types: dict[str, EventType | Literal["ignore"]] = {}
     """Their value → ours, or ``"ignore"`` for rows nobody wants. Our own six names are always known."""
     event_type: EventType | None = None

@@ -18,14 +18,14 @@ from item2vec.events.schema import event_schema
 class Events:
     """One typed, ordered event table.
 
-    The rows lie in ``events/part-*.parquet`` in the total order (user_id, ts_us, seq, event_id) over all parts, and
-    no user is spread over two parts: a reader may take one part at a time.
+    The rows lie in ``events/part-*.parquet`` in the total order (user_id, ts_us, seq, event_id) over all parts,
+    and no user is spread over two parts: a reader may take one part at a time.
 
     Parameters
     ----------
     path : Path
-        Folder with ``events/part-*.parquet``, ``items.parquet`` and ``users.parquet`` where there are such tables,
-        ``reconciliation.json`` and ``quarantine/part-*.parquet`` (columns file, line, reason, raw).
+        Folder with ``events/part-*.parquet``, ``items.parquet`` and ``users.parquet`` where there are such
+        tables, ``reconciliation.json`` and ``quarantine/*.parquet`` (columns file, line, reason, raw).
     reconciliation : Reconciliation
         Where every source row went.
     id_type : {"string", "int64"}
@@ -54,7 +54,9 @@ class Events:
         """
         path = Path(path)
         if not (path / "reconciliation.json").is_file():
-            raise SourceError(f"{path} holds no event table; read a log into it with read_events(..., out=...)")
+            raise SourceError(
+                f"{path} holds no event table; read a log into it with read_events(..., out=...)"
+            )
         account = Reconciliation.from_json((path / "reconciliation.json").read_text("utf-8"))
         parts = sorted((path / "events").glob("part-*.parquet"))
         try:
@@ -66,7 +68,9 @@ class Events:
             raise CorruptArtifactError(f"{path}/events has no part-*.parquet; read the events again")
         id_type = str(schemas[0].field("item_id").type) if "item_id" in schemas[0].names else "missing"
         if id_type not in ("string", "int64") or any(s != event_schema(id_type) for s in schemas):
-            raise CorruptArtifactError(f"{path}/events has other columns than an event table; read the events again")
+            raise CorruptArtifactError(
+                f"{path}/events has other columns than an event table; read the events again"
+            )
         return cls(path, account, id_type, *tables)
 
     @property
@@ -83,7 +87,9 @@ class Events:
 
     def quarantine(self) -> pa.Table:
         """Read the refused rows: file, line (row number in Parquet, both from 1), reason, raw text."""
-        return pa.concat_tables([_read(part) for part in sorted((self.path / "quarantine").glob("*.parquet"))])
+        return pa.concat_tables(
+            [_read(part) for part in sorted((self.path / "quarantine").glob("*.parquet"))]
+        )
 
 
 def _read(path: Path) -> pa.Table | None:

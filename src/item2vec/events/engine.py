@@ -33,7 +33,8 @@ class Engine:
             config={
                 "memory_limit": memory_limit,
                 "temp_directory": str(spill),
-                "autoload_known_extensions": "false",  # nothing is fetched, and no time zone of the machine enters
+                # Nothing is fetched, and no time zone of the machine enters
+                "autoload_known_extensions": "false",
                 "autoinstall_known_extensions": "false",
             }
         )
@@ -51,6 +52,11 @@ class Engine:
     def types(self, relation: str) -> dict[str, str]:
         """Return the columns of a view or table and their SQL types."""
         return {row[0]: row[1] for row in self.run(f"DESCRIBE {relation}")}
+
+    def schema(self, sql: str) -> Any:
+        """Return the Arrow schema of a query's result."""
+        with self._translated():
+            return self._connection.sql(sql).limit(0).to_arrow_reader(1).schema
 
     def close(self) -> None:
         """Give the memory back."""

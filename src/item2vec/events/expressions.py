@@ -6,8 +6,19 @@ from item2vec.errors import ConfigError, SourceError
 from item2vec.events.reasons import CODES, FIRST_IGNORED
 from item2vec.events.schema import EVENT_TYPES
 
-INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"}
+INTEGERS = {
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "HUGEINT",
+}
 TEMPORAL = ("TIMESTAMP", "DATE")
+CURRENCY = r"^\s*([A-Z]{1,3}|[A-Z]{0,3}\p{Sc})?\s*|\s*(\p{Sc}|[A-Z]{3})?\s*$"
 LATEST_US = 4_102_444_800_000_000  # 2100-01-01: later stamps are placeholders or a unit mix-up
 CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
 NAIVE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({CLOCK})?$"
@@ -40,7 +51,9 @@ def text(name: str, kind: str, ours: str) -> str:
     if kind == "UUID":
         return f"CAST({column} AS VARCHAR)"
     if kind != "VARCHAR" and not kind.startswith("ENUM"):
-        raise SourceError(f"column {name!r} is {kind}, so it cannot be {ours}; store it as text or as an integer")
+        raise SourceError(
+            f"column {name!r} is {kind}, so it cannot be {ours}; store it as text or as an integer"
+        )
     return f"CASE WHEN regexp_matches({column}, '{BLANK}') THEN NULL ELSE CAST({column} AS VARCHAR) END"
 
 
@@ -53,16 +66,41 @@ def integer(name: str, kind: str, ours: str, sql_type: str = "BIGINT") -> str:
         return f"CASE WHEN {column} = floor({column}) THEN TRY_CAST({column} AS {sql_type}) END"
     if kind != "VARCHAR":
         raise SourceError(f"column {name!r} is {kind}, so it cannot be {ours}; store it as an integer")
-    cast = f"TRY_CAST({column} AS {sql_type})"  # '12.7' and '1e3' cast too, so the text must come back unchanged
+    cast = (
+        f"TRY_CAST({column} AS {sql_type})"  # '12.7' and '1e3' cast too, so the text must come back unchanged
+    )
     return f"CASE WHEN CAST({cast} AS VARCHAR) = {column} THEN {cast} END"
 
 
 def seconds(name: str, kind: str) -> str:
     """Return the SQL of a duration in seconds, null where the value is blank or no number ≥ 0."""
     if kind not in INTEGERS | {"DOUBLE", "FLOAT", "VARCHAR"} and not kind.startswith("DECIMAL"):
-        raise SourceError(f"column {name!r} is {kind}, so it cannot be dwell_seconds; store seconds as a number")
+        raise SourceError(
+            f"column {name!r} is {kind}, so it cannot be dwell_seconds; store seconds as a number"
+        )
     value = f"TRY_CAST({quote_name(name)} AS DOUBLE)"
     return f"CASE WHEN isfinite({value}) AND {value} >= 0 THEN {value} END"
+
+
+def amount(name: str, kind: str) -> str:
+    """Return the SQL of a number with or without a currency (``$1,234.00``, ``1.234,50 €``), else null.
+
+    The last of comma and point is the decimal sign if both occur; one sign alone groups thousands where it is
+    repeated, and a lone comma also where exactly three digits follow it.
+    """
+    column = quote_name(name)
+    if kind != "VARCHAR":
+        return f"TRY_CAST({column} AS DOUBLE)"
+    bare = f"regexp_replace({column}, '{CURRENCY}', '', 'g')"
+    return (
+        f"CASE WHEN regexp_matches({bare}, '^-?[0-9]+([.][0-9]+)?$') THEN TRY_CAST({bare} AS DOUBLE)"
+        f" WHEN regexp_matches({bare}, '^-?[0-9]{{1,3}}(,[0-9]{{3}})+([.][0-9]+)?$')"
+        f" THEN TRY_CAST(replace({bare}, ',', '') AS DOUBLE)"
+        f" WHEN regexp_matches({bare}, '^-?[0-9]{{1,3}}([.][0-9]{{3}})+(,[0-9]+)?$')"
+        f" THEN TRY_CAST(replace(replace({bare}, '.', ''), ',', '.') AS DOUBLE)"
+        f" WHEN regexp_matches({bare}, '^-?[0-9]+,[0-9]+$')"
+        f" THEN TRY_CAST(replace({bare}, ',', '.') AS DOUBLE) END"
+    )
 
 
 def timestamp(name: str, kind: str, unit: str) -> str:
@@ -78,7 +116,9 @@ def timestamp(name: str, kind: str, unit: str) -> str:
     column = quote_name(name)
     if kind.startswith(TEMPORAL):
         if unit not in ("auto", "iso"):
-            raise ConfigError(f"column {name!r} is {kind}, not a number of {unit!r}; set timestamp_unit to 'auto'")
+            raise ConfigError(
+                f"column {name!r} is {kind}, not a number of {unit!r}; set timestamp_unit to 'auto'"
+            )
         zoned = kind == "TIMESTAMP WITH TIME ZONE"
         return f"epoch_us({column})" if zoned else f"epoch_us(TRY_CAST({column} AS TIMESTAMP))"
     if kind in INTEGERS:
@@ -86,7 +126,9 @@ def timestamp(name: str, kind: str, unit: str) -> str:
     if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
         return _scaled(f"TRY_CAST({column} AS DOUBLE)", unit, name)
     if kind != "VARCHAR":
-        raise SourceError(f"column {name!r} is {kind}, so it cannot be a timestamp; use a number or ISO 8601 text")
+        raise SourceError(
+            f"column {name!r} is {kind}, so it cannot be a timestamp; use a number or ISO 8601 text"
+        )
     iso = (  # without an offset a time is UTC, whatever the machine's zone
         f"CASE WHEN regexp_matches({column}, '{NAIVE}') THEN epoch_us(TRY_CAST({column} AS TIMESTAMP))"
         f" WHEN regexp_matches({column}, '{ZONED}') THEN epoch_us(TRY_CAST({column} AS TIMESTAMPTZ)) END"
@@ -117,7 +159,9 @@ def _scaled(value: str, unit: str, name: str) -> str:
 def event_type(name: str, mapping: dict[str, str]) -> str:
     """Return the SQL of our event type; null for ignored and unknown values."""
     known = {kind: kind for kind in EVENT_TYPES} | mapping
-    return "CASE " + quote_name(name) + _branches({v: quote_text(k) for v, k in known.items() if k != "ignore"})
+    return (
+        "CASE " + quote_name(name) + _branches({v: quote_text(k) for v, k in known.items() if k != "ignore"})
+    )
 
 
 def ignored_code(name: str, ignored: list[str]) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import glob
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,9 @@ def find_source(paths: Sequence[str], format: str = "auto", delimiter: str | Non
 def _expand(path: str) -> list[str]:
     """List the files that one path means."""
     if Path(path).is_dir():
-        inside = [str(file) for file in sorted(Path(path).rglob("*")) if file.is_file() and _is_data(file, path)]
+        inside = [
+            str(file) for file in sorted(Path(path).rglob("*")) if file.is_file() and _is_data(file, path)
+        ]
         if not inside:
             raise SourceError(f"the folder {path} holds no .csv, .jsonl or .parquet file; check the path")
         return inside
@@ -116,26 +117,36 @@ def _head(file: str) -> bytes:
         raise SourceError(f"{file} cannot be opened: {error.strerror}; check its permissions") from None
 
 
-@contextmanager
-def open_text(file: str) -> Iterator[Any]:
-    """Open a text file for reading bytes, unpacked by what its first bytes say it is.
+class TextStream:
+    """A text file's bytes, unpacked by what its first bytes say it is; its read errors name the file."""
 
-    Raises
-    ------
-    SourceError
-        If the file cannot be opened, or its compressed stream is damaged or cut short.
-    """
-    try:
-        with open(file, "rb") as raw:
-            head = raw.read(4)
-            raw.seek(0)
-            if head.startswith(GZIP):
-                with gzip.open(raw) as stream:
-                    yield stream
-            elif head == ZSTD:
-                with pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd") as stream:
-                    yield stream
-            else:
-                yield raw
-    except (EOFError, zlib.error, OSError, pa.ArrowException) as error:
-        raise SourceError(f"{file} is damaged or cut short ({error}); copy or export it again") from None
+    def __init__(self, file: str) -> None:
+        self._file = file
+        head = _head(file)
+        if head.startswith(GZIP):
+            self._stream: Any = gzip.open(file)  # noqa: SIM115
+        elif head == ZSTD:
+            self._stream = pa.CompressedInputStream(pa.OSFile(file), "zstd")
+        else:
+            self._stream = open(file, "rb")  # noqa: SIM115
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes, fewer only at the end.
+
+        Raises
+        ------
+        SourceError
+            If the compressed stream is damaged or cut short.
+        """
+        try:
+            return bytes(self._stream.read(size))
+        except (EOFError, zlib.error, OSError, pa.ArrowException) as error:
+            raise SourceError(
+                f"{self._file} is damaged or cut short ({error}); copy or export it again"
+            ) from None
+
+    def __enter__(self) -> TextStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()

@@ -86,7 +86,11 @@ class Mapping:
             fields[f"__has_{ours}"] = self._present(ours)
         constant = self.config.event_type
         if constant:
-            return fields | {"event_type": quote_text(constant), "__ignored": "NULL", "__has_event_type": "true"}
+            return fields | {
+                "event_type": quote_text(constant),
+                "__ignored": "NULL",
+                "__has_event_type": "true",
+            }
         theirs = self._name("event_type")
         fields["event_type"] = sql.event_type(theirs, dict(self.config.event_types))
         return fields | {"__ignored": sql.ignored_code(theirs, self.ignored)}
@@ -123,8 +127,9 @@ class Mapping:
         return self._name("ts")
 
     def _unit(self) -> str:
-        """Our own name for microseconds, ``ts_us``, says its unit; small values must not be taken for seconds."""
-        return "us" if self._ts() == "ts_us" and self._kind("ts") in sql.INTEGERS else self.config.timestamp_unit
+        """Our own name for microseconds, ``ts_us``, says its unit: small values are not taken for seconds."""
+        own = self._ts() == "ts_us" and self.config.timestamp_unit == "auto"
+        return "us" if own and self._kind("ts") in sql.INTEGERS | {"VARCHAR"} else self.config.timestamp_unit
 
     def _event_id(self) -> str:
         """Return the SQL of the source's id, of a composite of its columns, or of a hash of the whole row."""
@@ -159,7 +164,9 @@ class Mapping:
         )
 
 
-def match_columns(types: dict[str, str], hashed: tuple[str, ...], config: EventsConfig, where: str) -> Mapping:
+def match_columns(
+    types: dict[str, str], hashed: tuple[str, ...], config: EventsConfig, where: str
+) -> Mapping:
     """Match the configured and the equally named columns of a source with ours.
 
     Parameters

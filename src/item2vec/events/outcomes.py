@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from item2vec.events.engine import Engine
-from item2vec.events.reasons import CODES, FIRST_IGNORED, OK, is_ignored, reason
+from item2vec.events.reasons import BLANK_LINE, CODES, FIRST_IGNORED, OK, REASONS, is_ignored, reason
 
 CONFLICT = CODES["event_id repeated with another body"]
 # Rows that are good or merely unwanted take part in the search for duplicates; refused ones do not.
@@ -21,55 +21,73 @@ class Outcomes:
     duplicate: int
     quarantined: dict[str, int]
     ignored: dict[str, int]
+    repeated: bool
+    """Whether the table ``repeats`` has rows."""
 
 
 def find_outcomes(engine: Engine, ignored: list[str]) -> Outcomes:
     """Count the rows of ``typed`` by outcome and list the repeated ones in the table ``repeats``.
 
-    An exact duplicate has the ``event_id`` and the body (the mapped columns) of an earlier row; the earliest in
-    (file, line) order stands. The same id with another body is refused. Candidates are found by a 64-bit hash of
-    the id, so that no table of all ids is held; they are then compared in full, so a hash collision does no harm.
+    An exact duplicate has the ``event_id`` and the body (the mapped columns) of an earlier row; the earliest
+    in (file, line) order stands. The same id with another body is refused. Candidates are found by a 64-bit
+    hash of the id, so that no table of all ids is held; they are then compared in full, so a hash collision
+    does no harm.
     """
     engine.run("CREATE TEMP TABLE checks AS SELECT hash(event_id) AS h, code FROM typed")
-    counts = Counter({int(code): int(n) for code, n in engine.run("SELECT code, count(*) FROM checks GROUP BY code")})
+    counts = Counter(
+        {int(code): int(n) for code, n in engine.run("SELECT code, count(*) FROM checks GROUP BY code")}
+    )
     engine.run(
-        "CREATE TEMP TABLE candidates AS SELECT h FROM checks"
-        f" WHERE {_SOUND} GROUP BY h HAVING count(*) > 1"
+        f"CREATE TEMP TABLE candidates AS SELECT h FROM checks WHERE {_SOUND} GROUP BY h HAVING count(*) > 1"
     )
     engine.run("DROP TABLE checks")
+    duplicate, conflict = 0, 0
+    repeated = engine.run("SELECT count(*) FROM candidates") != [(0,)]
+    if repeated:
+        _compare_repeats(engine)
+    for code, same, n in (
+        engine.run("SELECT code, same, count(*) FROM repeats GROUP BY code, same") if repeated else ()
+    ):
+        counts[int(code)] -= n
+        duplicate, conflict = duplicate + n * same, conflict + n * (not same)
+    counts[CONFLICT] += conflict
+    return _named(counts, duplicate, ignored, repeated)
+
+
+def _compare_repeats(engine: Engine) -> None:
+    """List every row but the first of an ``event_id``, and whether it repeats the first one's body."""
     engine.run(
         "CREATE TEMP TABLE repeats AS SELECT __file, __line, code, same FROM ("
         " SELECT __file, __line, code, row_number() OVER w AS place,"
         " __body IS NOT DISTINCT FROM first_value(__body) OVER w AS same"
-        f" FROM typed WHERE {_SOUND} AND event_id IS NOT NULL AND hash(event_id) IN (SELECT h FROM candidates)"
+        f" FROM typed WHERE {_SOUND} AND event_id IS NOT NULL"
+        " AND hash(event_id) IN (SELECT h FROM candidates)"
         " WINDOW w AS (PARTITION BY event_id ORDER BY __file, __line)) WHERE place > 1"
     )
-    duplicate = 0
-    for code, same, n in engine.run("SELECT code, same, count(*) FROM repeats GROUP BY code, same"):
-        counts[int(code)] -= n
-        duplicate += n if same else 0
-        counts[CONFLICT] += 0 if same else n
-    return _named(counts, duplicate, ignored)
 
 
-def _named(counts: Counter[int], duplicate: int, ignored: list[str]) -> Outcomes:
+def _named(counts: Counter[int], duplicate: int, ignored: list[str], repeated: bool) -> Outcomes:
     """Give the codes their names, in the order of the codes."""
     present = {code: n for code, n in sorted(counts.items()) if n and code != OK}
     refused = {reason(code, ignored): n for code, n in present.items() if not is_ignored(code)}
     unwanted = {reason(code, ignored): n for code, n in present.items() if is_ignored(code)}
-    return Outcomes(counts[OK], duplicate, refused, unwanted)
+    return Outcomes(counts[OK], duplicate, refused, unwanted, repeated)
 
 
-def accepted(columns: str) -> str:
+def accepted(columns: str, outcomes: Outcomes) -> str:
     """Return the SELECT of the rows that give events."""
-    return f"SELECT {columns} FROM typed ANTI JOIN repeats USING (__file, __line) WHERE code = {OK}"
+    join = " ANTI JOIN repeats USING (__file, __line)" if outcomes.repeated else ""
+    return f"SELECT {columns} FROM typed{join} WHERE code = {OK}"
 
 
-def refused() -> str:
-    """Return the SELECT of the refused rows: file, line, code, raw."""
-    return (
-        f"SELECT __file, __line, code, __raw FROM typed WHERE code > {OK} AND code < 99"
-        f" UNION ALL SELECT __file, __line, {CONFLICT}, __raw FROM typed"
-        " SEMI JOIN (SELECT * FROM repeats WHERE NOT same) USING (__file, __line)"
-        " ORDER BY __file, __line"
-    )
+def refused(outcomes: Outcomes) -> str | None:
+    """Return the SELECT of the refused rows (file, line, code, raw), None where there are none."""
+    if not outcomes.quarantined:
+        return None
+    bad = f"SELECT __file, __line, code, __raw FROM typed WHERE code > {OK} AND code < {BLANK_LINE}"
+    if REASONS[CONFLICT] in outcomes.quarantined:
+        bad += (
+            f" UNION ALL SELECT __file, __line, {CONFLICT}, __raw FROM typed"
+            " SEMI JOIN (SELECT __file, __line FROM repeats WHERE NOT same) USING (__file, __line)"
+        )
+    return bad + " ORDER BY __file, __line"

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from item2vec.errors import UsageError
 from item2vec.events.engine import BATCH_ROWS
-from item2vec.events.reasons import reason
+from item2vec.events.reasons import REASONS
 
 PART_ROWS = 2_000_000
 QUARANTINE_SCHEMA = pa.schema(
@@ -27,14 +27,14 @@ QUARANTINE_SCHEMA = pa.schema(
 
 @contextmanager
 def private_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out` (so that the final rename is atomic) and remove what is left of it.
+    """Yield a temporary folder beside `out` (so that the final rename is atomic), removed in the end.
 
     Raises
     ------
     UsageError
         If `out` exists and is not an empty folder.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"{out} already exists; choose another folder for the events or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)
     private = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".tmp", dir=out.parent))
@@ -74,7 +74,9 @@ def write_parts(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Pa
             typed = pa.RecordBatch.from_arrays(
                 [batch.column(field.name).cast(field.type) for field in schema], schema=schema
             )
-            counts.update({row["values"]: row["counts"] for row in pc.value_counts(typed["event_type"]).to_pylist()})
+            counts.update(
+                {row["values"]: row["counts"] for row in pc.value_counts(typed["event_type"]).to_pylist()}
+            )
             bar.update(len(typed))
             if rows >= PART_ROWS and (cut := _next_user(typed["user_id"], last_user)) < len(typed):
                 writer.write_batch(typed.slice(0, cut), row_group_size=BATCH_ROWS)
@@ -95,20 +97,19 @@ def _next_user(users: pa.Array, last_user: str | None) -> int:
     return len(users) if other < 0 else int(other)
 
 
-def write_quarantine(batches: Iterable[pa.RecordBatch], folder: Path, ignored: list[str]) -> list[str]:
-    """Write the refused rows to ``part-0.parquet`` and return the first few, as text for an error message."""
+def write_quarantine(batches: Iterable[pa.RecordBatch], file: Path) -> list[str]:
+    """Write refused rows (file, line, code, raw) and return the first few, as text for an error message."""
     examples: list[str] = []
-    folder.mkdir(parents=True, exist_ok=True)
-    hidden = folder / ".part-0.parquet.tmp"
-    with open_writer(hidden, QUARANTINE_SCHEMA) as writer:
+    with open_writer(file, QUARANTINE_SCHEMA) as writer:
         for batch in batches:
-            reasons = [reason(code, ignored) for code in batch.column(2).to_pylist()]
+            reasons = [REASONS[code] for code in batch.column(2).to_pylist()]
             table = pa.RecordBatch.from_arrays(
                 [batch.column(0), batch.column(1), pa.array(reasons, pa.string()), batch.column(3)],
                 schema=QUARANTINE_SCHEMA,
             )
             writer.write_batch(table)
-            for row in table.slice(0, max(0, 3 - len(examples))).to_pylist():
-                examples.append(f"{row['file']}:{row['line']}: {row['reason']}: {str(row['raw'])[:120]}")
-    os.replace(hidden, folder / "part-0.parquet")
+            examples += [
+                f"{row['file']}:{row['line']}: {row['reason']}: {str(row['raw'])[:120]}"
+                for row in table.slice(0, 3 - len(examples)).to_pylist()
+            ]
     return examples

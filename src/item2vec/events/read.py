@@ -5,84 +5,167 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from tqdm import tqdm
 
-from item2vec.errors import ConfigError, EmptyDataError, QuarantineError, UsageError
+from item2vec.errors import ConfigError, UsageError
 from item2vec.events.config import AttributesConfig, EventsConfig
 from item2vec.events.container import Events
-from item2vec.events.engine import Engine
-from item2vec.events.files import Source, find_source
-from item2vec.events.mapping import Mapping, match_columns
-from item2vec.events.outcomes import Outcomes, accepted, find_outcomes, refused
-from item2vec.events.publish import private_folder, write_parts, write_quarantine
-from item2vec.events.reconciliation import Reconciliation
-from item2vec.events.scan import Scan, check_drift, scan_parquet
-from item2vec.events.schema import EVENT_ORDER, event_schema
+from item2vec.events.importers import Importer, load_importer
+from item2vec.events.publish import private_folder
+from item2vec.events.table import write_event_table
 
 PathLike = str | os.PathLike[str]
+Attributes = PathLike | AttributesConfig | Mapping[str, Any]
 
 
 def read_events(
     path: PathLike | Sequence[PathLike] | None = None,
-    columns: MappingOf[str, str | Sequence[str]] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     *,
+    items: Attributes | None = None,
+    users: Attributes | None = None,
     quarantine: PathLike | None = None,
     out: PathLike | None = None,
     config: EventsConfig | None = None,
+    format: Literal["auto", "csv", "jsonl", "parquet"] | None = None,
+    delimiter: str | None = None,
+    importer: str | None = None,
+    event_types: Mapping[str, str] | None = None,
+    event_type: str | None = None,
+    timestamp_unit: Literal["auto", "s", "ms", "us", "iso"] | None = None,
+    id_type: Literal["string", "int64"] | None = None,
+    max_quarantined: float | None = None,
+    memory_limit: str | None = None,
     show_progress: bool = False,
-    **keys: Any,
 ) -> Events:
-    """Read."""
-    given = {"path": path, "columns": columns, **keys}
-    settings = _settings(config, {key: value for key, value in given.items() if value is not None})
-    if settings.path is None:
-        raise UsageError("no path to read events from; give a file, files, a glob or a folder")
-    source = find_source(settings.path, settings.format, settings.delimiter)
+    """Read raw logs into one typed, ordered event table.
+
+    Rows are read in bounded memory, typed, freed of exact duplicates and written as Parquet in the total
+    order (user_id, ts_us, seq, event_id). The result does not depend on how the rows are spread over files.
+    Nothing is dropped silently: every source row is ok, duplicate, ignored or quarantined, and counted by
+    reason.
+
+    Parameters
+    ----------
+    path : path or list of paths, optional
+        CSV, JSON Lines or Parquet (text also as gzip or zstd): a file, files, a glob or a folder. Default:
+        ``config.path``.
+    columns : dict, optional
+        Ours → theirs, e.g. ``{"item_id": "hotel", "event_id": ["session", "step"]}``. Columns that are called
+        as ours need no entry.
+    items, users : path, AttributesConfig or dict, optional
+        Attribute tables, one row per ``item_id`` (``user_id``).
+    quarantine : path, optional
+        Folder that also receives the refused rows (file, line, reason, raw), even when the read fails on
+        them.
+    out : path, optional
+        Folder to write, which must not exist. By default a temporary one that lives as long as the result.
+    config : EventsConfig, optional
+        All settings at once; the keywords given beside it win.
+    format, delimiter, importer, event_types, event_type, timestamp_unit, id_type : optional
+        See :class:`EventsConfig`, as for `max_quarantined` and `memory_limit`.
+    show_progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    Events
+        The table, its attributes and the account of all rows.
+
+    Raises
+    ------
+    SourceError
+        If a file is missing, empty, damaged, of another format, or lacks a mapped column.
+    QuarantineError
+        If more than `max_quarantined` of the rows were refused. Nothing is published.
+    EmptyDataError
+        If no row is left.
+    ConfigError, UsageError
+        If a setting is unknown, contradictory or out of range, or `out` exists.
+    """
+    keys = {
+        "path": path,
+        "columns": columns,
+        "items": _attributes(items),
+        "users": _attributes(users),
+        "format": format,
+        "delimiter": delimiter,
+        "importer": importer,
+        "event_types": event_types,
+        "event_type": event_type,
+        "timestamp_unit": timestamp_unit,
+        "id_type": id_type,
+        "max_quarantined": max_quarantined,
+        "memory_limit": memory_limit,
+    }
+    settings, preset = _settings(config, {key: value for key, value in keys.items() if value is not None})
+    return _publish(settings, preset, out, None if quarantine is None else Path(quarantine), show_progress)
+
+
+def _publish(
+    settings: EventsConfig,
+    preset: Importer,
+    out: PathLike | None,
+    quarantine: Path | None,
+    show_progress: bool,
+) -> Events:
+    """Write the table in private and rename it when it is complete."""
     keep_alive = None
     if out is None:
         keep_alive = tempfile.TemporaryDirectory(prefix="item2vec-events-")
-        out = Path(keep_alive.name) / "events"
+        out = os.path.join(keep_alive.name, "events")
     target = Path(out)
     with private_folder(target) as private:
-        _read(source, settings, private, quarantine and Path(quarantine), show_progress)
+        write_event_table(settings, preset, private, quarantine, show_progress)
+        Events.open(private / "table")
         os.rename(private / "table", target)
     return dataclasses.replace(Events.open(target), _keep_alive=keep_alive)
 
 
-def _settings(config: EventsConfig | None, given: dict[str, Any]) -> EventsConfig:
-    base = config.model_dump(exclude_unset=True) if config else {}
+def _attributes(given: Attributes | None) -> Any:
+    """Take a bare path for a table whose columns are called as ours."""
+    return {"path": given} if isinstance(given, str | os.PathLike) else given
+
+
+def _settings(config: EventsConfig | None, keys: dict[str, Any]) -> tuple[EventsConfig, Importer]:
+    """Merge the importer's preset, the config and the keywords, the later winning, dicts key by key."""
     try:
-        return EventsConfig(**(base | given))
+        given = _merged(config.model_dump(exclude_unset=True) if config else {}, keys)
+        preset = load_importer(EventsConfig(**given).importer)
+        settings = EventsConfig(**_in_folder(_merged(preset.events, given), preset))
     except ValidationError as error:
-        raise ConfigError(str(error)) from None
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "events"
+        raise ConfigError(f"{where}: {first['msg']} (got {str(first['input'])[:80]!r})") from None
+    if settings.path is None:
+        raise UsageError("no path to read events from; give a file, files, a glob or a folder")
+    if settings.items is not None and settings.items.path is None:
+        settings = settings.model_copy(update={"items": None})
+    return settings, preset
 
 
-def _read(source: Source, config: EventsConfig, private: Path, quarantine: Path | None, show_progress: bool) -> None:
-    where = source.paths[0] if len(source.paths) == 1 else f"{source.paths[0]} (and {len(source.paths) - 1} more)"
-    engine = Engine(private / "spill", config.memory_limit, where)
-    try:
-        scan = scan_parquet(engine, source, "source")
-        engine.run("CREATE VIEW prepared AS SELECT * FROM source")
-        mapping = match_columns(engine.types("prepared"), scan.hashed, config, where)
-        engine.run(f"CREATE VIEW typed AS {mapping.typed()}")
-        check_drift(scan, {name for names in mapping.columns.values() for name in names})
-        outcomes = find_outcomes(engine, mapping.ignored)
-        table = private / "table"
-        examples = write_quarantine(engine.stream(refused()), table / "quarantine", mapping.ignored)
-        schema = event_schema(mapping.id_type)
-        query = accepted(", ".join(schema.names)) + " ORDER BY " + ", ".join(EVENT_ORDER)
-        with tqdm(total=outcomes.ok, unit=" events", desc="events", disable=not show_progress) as bar:
-            events = write_parts(engine.stream(query), schema, table / "events", bar)
-        account = Reconciliation(
-            scan.rows_in, outcomes.ok, outcomes.duplicate, outcomes.quarantined, outcomes.ignored, dict(events)
-        )
-        account.check()
-        (table / "reconciliation.json").write_text(account.to_json(), "utf-8")
-    finally:
-        engine.close()
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two levels of settings."""
+    merged = dict(below)
+    for key, value in above.items():
+        value = value.model_dump(exclude_unset=True) if isinstance(value, AttributesConfig) else value
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _in_folder(keys: dict[str, Any], preset: Importer) -> dict[str, Any]:
+    """Find an importer's files when the path is the folder of the whole download."""
+    path = keys.get("path")
+    folder = path[0] if isinstance(path, list | tuple) and len(path) == 1 else path
+    if not isinstance(folder, str | os.PathLike) or not Path(folder).is_dir() or not preset.files:
+        return keys
+    found = keys | {"path": str(Path(folder) / preset.files["events"])}
+    items = keys.get("items") or {}
+    if "items" in preset.files and not items.get("path") and any(Path(folder).glob(preset.files["items"])):
+        found["items"] = dict(items) | {"path": str(Path(folder) / preset.files["items"])}
+    return found

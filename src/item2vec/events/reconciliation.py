@@ -12,8 +12,8 @@ from item2vec.errors import CorruptArtifactError, DataError
 class Reconciliation:
     """The account of one read: source rows by outcome, and the events they gave.
 
-    ``rows_in = ok + duplicate + sum(quarantined) + sum(ignored)`` holds in *source rows*; `events` are counted
-    apart, because one source row may give several events (a click-out row with its impression list) .
+    ``rows_in = ok + duplicate + sum(quarantined) + sum(ignored)`` holds in *source rows*; `events` are
+    counted apart, because one source row may give several (a click-out row with its impression list).
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ class Reconciliation:
         out = self.ok + self.duplicate + self.n_quarantined + self.n_ignored
         if out != self.rows_in:
             raise DataError(
-                f"rows do not reconcile: {self.rows_in:,} came in, but {self.ok:,} ok + {self.n_quarantined:,}"
-                f" quarantined + {self.duplicate:,} duplicate + {self.n_ignored:,} ignored = {out:,};"
+                f"rows do not reconcile: {self.rows_in:,} came in, but {self.ok:,} ok"
+                f" + {self.n_quarantined:,} quarantined + {self.duplicate:,} duplicate + {self.n_ignored:,} ignored = {out:,};"
                 " the source files changed while they were read, or this is a fault of the reader"
             )
 

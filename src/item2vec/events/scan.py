@@ -61,7 +61,7 @@ def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
     engine.run(
         f"CREATE VIEW {view} AS SELECT {_names(columns)}, __file, file_row_number + 1 AS __line,"
         f" CAST(0 AS USMALLINT) AS __code, CAST(to_json({{{raw}}}) AS VARCHAR) AS __raw"
-        f" FROM read_parquet([{_files(source.paths)}], filename = '__file', file_row_number = true,"
+        f" FROM read_parquet([{quote_files(source.paths)}], filename = '__file', file_row_number = true,"
         f" hive_partitioning = false, union_by_name = {differ})"
     )
     return Scan(columns, columns, rows, schemas)
@@ -81,10 +81,13 @@ def check_drift(scan: Scan, columns: Iterable[str]) -> None:
     for file, schema in scan.schemas.items():
         for name in columns:
             if name not in schema and name in scan.columns:
-                raise SourceError(f"{file} has no column {name!r}, other files of the source have; export it again")
+                raise SourceError(
+                    f"{file} has no column {name!r}, other files of the source have; export it again"
+                )
             if schema.get(name) != wanted.get(name):
                 raise SourceError(
-                    f"{file} has {name!r} as {schema.get(name)}, {first} as {wanted.get(name)}; export them alike"
+                    f"{file} has {name!r} as {schema.get(name)}, {first} as {wanted.get(name)};"
+                    " export them alike"
                 )
 
 
@@ -105,7 +108,7 @@ def _names(columns: Iterable[str]) -> str:
     return ", ".join(quote_name(name) for name in columns)
 
 
-def _files(paths: Iterable[str | Path]) -> str:
+def quote_files(paths: Iterable[str | Path]) -> str:
     """Quote paths as DuckDB reads them: it would take ``[``, ``*`` and ``?`` in a name for a pattern."""
     escaped = (str(p).replace("[", "[[]").replace("*", "[*]").replace("?", "[?]") for p in paths)
     return ", ".join(quote_text(path) for path in escaped)

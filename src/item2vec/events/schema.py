@@ -22,9 +22,9 @@ def event_schema(id_type: str) -> pa.Schema:
     Returns
     -------
     pyarrow.Schema
-        ``user_id`` string, ``ts_us`` int64 (microseconds since 1970, UTC), ``seq`` int64, ``event_id`` string,
-        ``event_type`` string (one of :data:`EVENT_TYPES`), ``item_id``, and, nullable, ``dwell_seconds`` float64,
-        ``market`` string, ``search_id`` string, ``position`` int32.
+        ``user_id`` string, ``ts_us`` int64 (microseconds since 1970, UTC), ``seq`` int64, ``event_id``
+        string, ``event_type`` string (one of :data:`EVENT_TYPES`), ``item_id``, and, nullable,
+        ``dwell_seconds`` float64, ``market`` string, ``search_id`` string, ``position`` int32.
 
     Raises
     ------

@@ -1,0 +1,165 @@
+"""The tables of item and user attributes: one row per id, numbers parsed, every other column kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from item2vec.errors import QuarantineError, SourceError
+from item2vec.events import expressions as sql
+from item2vec.events.config import AttributesConfig
+from item2vec.events.engine import Engine
+from item2vec.events.expressions import quote_name
+from item2vec.events.files import find_source
+from item2vec.events.publish import open_writer, write_quarantine
+from item2vec.events.reasons import BLANK_LINE, CODES
+from item2vec.events.sources import scan_source
+
+NUMBERS = ("latitude", "longitude", "price", "capacity", "bedrooms", "bathrooms", "beds", "rating")
+
+
+def write_attributes(
+    engine: Engine,
+    config: AttributesConfig,
+    key: str,
+    id_type: str,
+    table: Path,
+    max_quarantined: float,
+    bar: Any,
+) -> dict[str, int]:
+    """Read an attribute table into ``items.parquet`` (``users.parquet``), ordered by id.
+
+    Parameters
+    ----------
+    engine : Engine
+        Where the SQL runs.
+    config : AttributesConfig
+        The table's files and columns.
+    key : {"item_id", "user_id"}
+        Its id column.
+    id_type : {"string", "int64"}
+        The id's type.
+    table : Path
+        Folder of the event table.
+    max_quarantined : float
+        Largest share of refused rows.
+    bar : tqdm
+        Counts rows while text files are cut.
+
+    Returns
+    -------
+    dict of str to int
+        Rows in, ok, duplicate (the whole row again), ignored (blank lines), quarantined, and how many numbers
+        could not be read, by column.
+
+    Raises
+    ------
+    SourceError
+        If a column is missing, or one id has rows that differ.
+    QuarantineError
+        If more than `max_quarantined` of the rows were refused.
+    """
+    name = key.removesuffix("_id") + "s"
+    source = find_source(config.path or (), config.format, config.delimiter)
+    scan = scan_source(engine, source, f"{name}_source", table.parent / "staged", bar)
+    fields = _fields(engine.types(f"{name}_source"), scan.columns, config, key, id_type, source.paths[0])
+    columns = ", ".join(f"{expression} AS {quote_name(ours)}" for ours, (expression, _) in fields.items())
+    code = (
+        f"CASE WHEN __code > 0 THEN __code WHEN {fields[key][0]} IS NULL THEN {CODES['no ' + key]} ELSE 0 END"
+    )
+    engine.run(
+        f"CREATE VIEW {name}_typed AS SELECT {columns}, __file, __line, __raw,"
+        f" {code} AS code FROM {name}_source"
+    )
+    counts = _count(engine, name, fields, scan.rows_in)
+    refused = f"SELECT __file, __line, code, __raw FROM {name}_typed WHERE code > 0 AND code <> {BLANK_LINE}"
+    examples = write_quarantine(
+        engine.stream(refused + " ORDER BY __file, __line"), table / "quarantine" / f"{name}.parquet"
+    )
+    if counts["quarantined"] > max_quarantined * scan.rows_in:
+        raise QuarantineError(
+            f"{counts['quarantined']:,} of the {scan.rows_in:,} rows of the {name} table were refused, more"
+            f" than max_quarantined = {max_quarantined:g}: {examples[0]}; fix them or raise the limit"
+        )
+    _write_distinct(engine, name, key, fields, table)
+    return counts
+
+
+def _fields(
+    types: dict[str, str],
+    columns: tuple[str, ...],
+    config: AttributesConfig,
+    key: str,
+    id_type: str,
+    where: str,
+) -> dict[str, tuple[str, str | None]]:
+    """Return each of the table's columns, ours first, with its SQL and, for numbers, the raw column."""
+    named = {key: key} | config.columns
+    for ours, theirs in named.items():
+        if theirs not in columns:
+            raise SourceError(
+                f"{where} has no column {theirs!r} (mapped to {ours}); it has {', '.join(columns)}"
+            )
+    kept = {name: name for name in columns if name not in named and name not in named.values()}
+    fields: dict[str, tuple[str, str | None]] = {}
+    for ours, theirs in (named | kept).items():
+        kind = types[theirs]
+        if ours == key:
+            read = sql.integer if id_type == "int64" and key == "item_id" else sql.text
+            fields[ours] = (read(theirs, kind, ours), None)
+        elif ours in NUMBERS:
+            fields[ours] = (sql.amount(theirs, kind), theirs)
+        elif ours == "market":
+            fields[ours] = (sql.text(theirs, kind, ours), None)
+        else:
+            fields[ours] = (quote_name(theirs), None)
+    return fields
+
+
+def _count(
+    engine: Engine, name: str, fields: dict[str, tuple[str, str | None]], rows_in: int
+) -> dict[str, int]:
+    """Count the rows by outcome and the numbers that could not be read."""
+    good = ", ".join(quote_name(ours) for ours in fields)
+    counted = dict(engine.run(f"SELECT code, count(*) FROM {name}_typed GROUP BY code"))
+    [(distinct,)] = engine.run(
+        f"SELECT count(*) FROM (SELECT DISTINCT {good} FROM {name}_typed WHERE code = 0)"
+    )
+    ok, ignored = counted.pop(0, 0), counted.pop(BLANK_LINE, 0)
+    counts = {"rows_in": rows_in, "ok": distinct, "duplicate": ok - distinct, "ignored": ignored}
+    counts["quarantined"] = sum(counted.values())
+    for ours, (expression, theirs) in fields.items():
+        if theirs is not None:
+            cell = f"CAST({quote_name(theirs)} AS VARCHAR)"
+            [(bad,)] = engine.run(
+                f"SELECT count(*) FROM {name}_source WHERE __code = 0 AND ({expression}) IS NULL"
+                f" AND NOT regexp_matches({cell}, '{sql.BLANK}')"
+            )
+            counts |= {f"unreadable {ours}": bad} if bad else {}
+    return counts
+
+
+def _write_distinct(
+    engine: Engine, name: str, key: str, fields: dict[str, tuple[str, str | None]], table: Path
+) -> None:
+    """Write one row per id; refuse a table that says two things about one id."""
+    good = ", ".join(quote_name(ours) for ours in fields)
+    distinct = f"SELECT DISTINCT {good} FROM {name}_typed WHERE code = 0"
+    twice = engine.run(
+        f"SELECT {quote_name(key)} FROM ({distinct}) GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
+    )
+    if twice:
+        raise SourceError(
+            f"the {name} table has rows that differ for {key} {twice[0][0]!r}; keep one row per id"
+        )
+    write_table(engine, f"{distinct} ORDER BY {quote_name(key)}", table / f"{name}.parquet")
+
+
+def write_table(engine: Engine, query: str, file: Path) -> None:
+    """Write the result of a query to a Parquet file."""
+    schema = engine.schema(query)
+    with open_writer(file, schema) as writer:
+        for batch in engine.stream(query):
+            writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))

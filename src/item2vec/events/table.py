@@ -1,0 +1,137 @@
+"""One read, from the source's files to the finished event table in a private folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from item2vec.errors import EmptyDataError, QuarantineError
+from item2vec.events.attributes import write_attributes, write_table
+from item2vec.events.config import EventsConfig
+from item2vec.events.engine import Engine
+from item2vec.events.files import find_source
+from item2vec.events.importers import Importer
+from item2vec.events.mapping import Mapping, match_columns
+from item2vec.events.outcomes import Outcomes, accepted, find_outcomes, refused
+from item2vec.events.publish import write_parts, write_quarantine
+from item2vec.events.reconciliation import Reconciliation
+from item2vec.events.scan import Scan, check_drift
+from item2vec.events.schema import EVENT_ORDER, event_schema
+from item2vec.events.sources import scan_source
+
+
+def write_event_table(
+    config: EventsConfig, importer: Importer, private: Path, quarantine: Path | None, show_progress: bool
+) -> None:
+    """Write ``private/table``: events, attributes, quarantine and the account of all rows.
+
+    Parameters
+    ----------
+    config : EventsConfig
+        The settings, the importer's included.
+    importer : Importer
+        The SQL that the log's oddities need.
+    private : Path
+        An existing folder for the table and everything that is only needed on the way.
+    quarantine : Path or None
+        A folder that receives the refused rows too, also when there are too many of them.
+    show_progress : bool
+        Show progress bars.
+    """
+    source = find_source(config.path or (), config.format, config.delimiter)
+    more = f" and {len(source.paths) - 1} more files" if len(source.paths) > 1 else ""
+    engine = Engine(private / "spill", config.memory_limit, source.paths[0] + more)
+    table = private / "table"
+    try:
+        with tqdm(unit=" rows", desc="lines", disable=not show_progress) as bar:
+            scan = scan_source(engine, source, "source", private / "staged", bar)
+        mapping = _match(engine, scan, config, importer)
+        outcomes = find_outcomes(engine, mapping.ignored)
+        _write_refused(engine, outcomes, scan.rows_in, config.max_quarantined, table, quarantine)
+        columns = ", ".join((*event_schema(mapping.id_type).names, *importer.carry))
+        engine.run(f"CREATE VIEW accepted AS {accepted(columns, outcomes)}")
+        events = _write_events(engine, importer, mapping.id_type, outcomes.ok, table, show_progress)
+        attributes = _write_attributes(engine, config, importer, mapping.id_type, table, show_progress)
+    finally:
+        engine.close()
+    account = Reconciliation(
+        scan.rows_in,
+        outcomes.ok,
+        outcomes.duplicate,
+        outcomes.quarantined,
+        outcomes.ignored,
+        events,
+        attributes,
+    )
+    account.check()
+    (table / "reconciliation.json").write_text(account.to_json(), "utf-8")
+
+
+def _match(engine: Engine, scan: Scan, config: EventsConfig, importer: Importer) -> Mapping:
+    """Match the columns and create the view ``typed``."""
+    engine.run(f"CREATE VIEW prepared AS {importer.prepare}")
+    mapping = match_columns(engine.types("prepared"), scan.hashed, config, engine.where)
+    check_drift(scan, {name for names in mapping.columns.values() for name in names})
+    engine.run(f"CREATE VIEW typed AS {mapping.typed(importer.carry)}")
+    return mapping
+
+
+def _write_refused(
+    engine: Engine, outcomes: Outcomes, rows_in: int, limit: float, table: Path, quarantine: Path | None
+) -> None:
+    """Write the quarantine and stop where it is too large or nothing else is left."""
+    query = refused(outcomes)
+    file = table / "quarantine" / "events.parquet"
+    examples = write_quarantine(engine.stream(query) if query else (), file)
+    kept = "; set quarantine= to a folder to keep them all"
+    if quarantine is not None:
+        quarantine.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, quarantine / file.name)
+        kept = f"; all of them are in {quarantine / file.name}"
+    n, reasons = sum(outcomes.quarantined.values()), _counted(outcomes.quarantined)
+    if n > limit * rows_in:
+        raise QuarantineError(
+            f"{n:,} of {rows_in:,} rows from {engine.where} were refused ({n / rows_in:.1%}), more than"
+            f" max_quarantined = {limit:g}: {reasons}. For example {' · '.join(examples)}. Nothing was"
+            f" published; fix the source or the mapping, or raise max_quarantined{kept}"
+        )
+    if not outcomes.ok:
+        unwanted = _counted(outcomes.ignored) or "none"
+        raise EmptyDataError(
+            f"{engine.where}: no event is left of {rows_in:,} rows (refused: {reasons or 'none'};"
+            f" ignored: {unwanted}); check the file and event_types"
+        )
+
+
+def _counted(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
+
+
+def _write_events(
+    engine: Engine, importer: Importer, id_type: str, rows: int, table: Path, show_progress: bool
+) -> dict[str, int]:
+    """Write the events in their total order and count them by type."""
+    schema = event_schema(id_type)
+    query = f"SELECT {', '.join(schema.names)} FROM ({importer.expand}) ORDER BY {', '.join(EVENT_ORDER)}"
+    with tqdm(total=rows, unit=" events", desc="events", disable=not show_progress) as bar:
+        counts = write_parts(engine.stream(query), schema, table / "events", bar)
+    return dict(sorted(counts.items()))
+
+
+def _write_attributes(
+    engine: Engine, config: EventsConfig, importer: Importer, id_type: str, table: Path, show_progress: bool
+) -> dict[str, dict[str, int]]:
+    """Write the attribute tables: the configured ones, else what the importer knows from the log itself."""
+    counts: dict[str, Any] = {}
+    with tqdm(unit=" rows", desc="attributes", disable=not show_progress) as bar:
+        for name, key, wanted in (("items", "item_id", config.items), ("users", "user_id", config.users)):
+            if wanted is not None and wanted.path is not None:
+                counts[name] = write_attributes(
+                    engine, wanted, key, id_type, table, config.max_quarantined, bar
+                )
+    if importer.items and "items" not in counts:
+        write_table(engine, f"SELECT * FROM ({importer.items}) ORDER BY item_id", table / "items.parquet")
+    return counts
