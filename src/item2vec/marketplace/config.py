@@ -17,7 +17,7 @@ LISTINGS_PER_MARKET = 5
 class MarketplaceConfig(BaseModel):
     """What is simulated; the same settings always give the same files.
 
-    At the defaults one user produces about 190 events, 31 of them clicks, over the whole span.
+    At the defaults a user produces about 160 events over the whole span, 19 of them clicks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

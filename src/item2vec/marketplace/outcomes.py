@@ -12,7 +12,8 @@ from item2vec.marketplace.searches import Searches
 from item2vec.marketplace.travellers import Trips
 
 IMPRESSION, CLICK, WISHLIST, INQUIRY, BOOKING, REJECTION = range(6)
-BOOKS_ELSEWHERE = 0.6
+BOOKS_ELSEWHERE = 0.6  # share of declined guests
+QUALITY_AT_BOOKING = 0.5  # weight of quality when it comes to booking, beyond what it weighs in a click
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,7 @@ def _requests(
 ) -> list[Rows]:
     """Ask the host of the best clicked listing; where the host declines, perhaps book the second best."""
     n = len(trips)
-    wish = appeal + np.float32(0.8) * listings.quality[click.listing]
+    wish = appeal + np.float32(QUALITY_AT_BOOKING) * listings.quality[click.listing]
     wish = wish + rng.gumbel(0, 0.3, (n, 1)).astype(np.float32)[click.trip, 0]
     first, second = _two_best(click, wish, n)
     end_ms = np.zeros(n, np.int64)

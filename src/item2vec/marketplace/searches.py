@@ -16,8 +16,11 @@ Floats = npt.NDArray[np.float32]
 
 HOUR_MS = 3_600_000
 BOT_SEARCHES = 15
-CLICK_BASE = -1.2
-PERSONAL_RANKING = 0.35
+MORE_SEARCHES = 2.6  # mean number of searches in a session after the first
+CLICK_BASE = -1.2  # log-odds of a click on a listing that is seen and neither liked nor disliked
+STYLE_PULL = 2.2  # what the wanted style adds to them, halfway through a trip
+EARLY_INTEREST = 0.5  # weight of what is personal at a trip's first search; it grows by 1 until the last
+PERSONAL_RANKING = 0.35  # how much of the guest's taste production knows
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +67,9 @@ def search_and_click(
     """
     session_trip = np.repeat(np.arange(len(trips), dtype=np.int32), trips.n_sessions)
     n_searches = np.where(
-        trips.is_bot[session_trip], BOT_SEARCHES, np.minimum(1 + rng.poisson(2.6, len(session_trip)), 12)
+        trips.is_bot[session_trip],
+        BOT_SEARCHES,
+        np.minimum(1 + rng.poisson(MORE_SEARCHES, len(session_trip)), 12),
     )
     session = np.repeat(np.arange(len(session_trip), dtype=np.int32), n_searches)
     trip = session_trip[session]
@@ -128,10 +133,10 @@ def _appeal(config: MarketplaceConfig, pool: Ints, trip: Ints, trips: Trips, lis
     area_km = trips.area_km[trip]
     far = ((x_km - area_km[:, :1]) ** 2 + (y_km - area_km[:, 1:]) ** 2) / np.float32(40)
     off = ((log_price - trips.budget[trip][:, None]) / np.float32(0.5)) ** 2 / 2
-    liked = np.float32(2.2) * (listings.style[pool] == trips.style[trip][:, None])
+    liked = np.float32(STYLE_PULL) * (listings.style[pool] == trips.style[trip][:, None])
     liked += np.float32(0.7) * (listings.listing_type[pool] == trips.listing_type[trip][:, None])
     liked -= np.minimum(far, 2) + np.minimum(off, 2)
-    return np.asarray(quality + liked * (np.float32(0.5) + trip_progress(trip)[:, None]))
+    return np.asarray(quality + liked * (np.float32(EARLY_INTEREST) + trip_progress(trip)[:, None]))
 
 
 def _clicks(
