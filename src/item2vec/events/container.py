@@ -18,8 +18,8 @@ from item2vec.events.schema import event_schema
 class Events:
     """One typed, ordered event table.
 
-    The rows lie in ``events/part-*.parquet`` in the total order (user_id, ts_us, seq, event_id) over all parts,
-    and no user is spread over two parts: a reader may take one part at a time.
+    The rows lie in ``events/part-*.parquet`` in the total order (user_id, ts_us, seq, event_id) over all
+    parts, and no user is spread over two parts: a reader may take one part at a time.
 
     Parameters
     ----------

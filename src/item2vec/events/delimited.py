@@ -19,6 +19,7 @@ from item2vec.events.lines import MAX_LINE_BYTES, QUOTE, Lines, text_faults, tex
 from item2vec.events.reasons import BLANK_LINE, CODES
 
 Ints = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Records:
     lines: Ints
     starts: Ints
     ends: Ints
-    codes: npt.NDArray[np.uint16]
+    codes: Codes
     columns: list[pa.StringArray]
     n_lines: int
 
@@ -63,9 +64,7 @@ def split_records(lines: Lines, n_fields: int, delimiter: int) -> Records:
     return Records(lines.first + first, starts, ends, codes, columns, n_lines)
 
 
-def _join_lines(
-    lines: Lines, odd: Ints, n_fields: int, delimiter: int
-) -> tuple[Ints, Ints, npt.NDArray[np.uint16], int]:
+def _join_lines(lines: Lines, odd: Ints, n_fields: int, delimiter: int) -> tuple[Ints, Ints, Codes, int]:
     """Join the lines of records that break inside quotes: they start and end with an odd number of quotes.
 
     Returns the first and the final line of each record, its code, and how many lines were used.
@@ -81,7 +80,7 @@ def _join_lines(
             break
         b = int(odd[at + 1]) if at + 1 < len(odd) else a
         start, end = int(lines.starts[a]), int(lines.ends[b])
-        if b > a and end - start <= MAX_LINE_BYTES and record.fullmatch(lines.data, start, end):
+        if b > a and end - start <= MAX_LINE_BYTES and record.fullmatch(lines.text(start, end)):
             starting[a + 1 : b + 1] = False
             at += 2
         else:
@@ -99,13 +98,14 @@ def _check_quotes(
     quotes: Ints,
     starts: Ints,
     ends: Ints,
-    codes: npt.NDArray[np.uint16],
+    codes: Codes,
     delimiter: int,
 ) -> Ints:
     """Refuse records with a quote out of place; return the quotes of the records that are still good.
 
     Every record has an even number of quotes here, so the even ones open and the odd ones close. An opening
-    quote follows a delimiter, the start of the record or, inside a field, its twin; a closing one mirrors that.
+    quote follows a delimiter, the start of the record or, inside a field, its twin; a closing one mirrors
+    that.
     """
     if not len(quotes) or not len(starts):
         return quotes[:0]
@@ -117,7 +117,8 @@ def _check_quotes(
     edge = np.where(opening, quotes == starts[record], quotes + 1 == ends[record])
     near = data[np.clip(beside, 0, len(data) - 1)]
     codes[record[~(edge | (near == delimiter) | (near == QUOTE))]] = CODES["stray quote"]
-    return quotes[codes[record] == 0]
+    good: Ints = quotes[codes[record] == 0]
+    return good
 
 
 def _separators(
@@ -125,7 +126,7 @@ def _separators(
     quotes: Ints,
     starts: Ints,
     ends: Ints,
-    codes: npt.NDArray[np.uint16],
+    codes: Codes,
     delimiter: int,
     n_fields: int,
 ) -> Ints:
@@ -141,7 +142,8 @@ def _separators(
     counted = np.bincount(record, minlength=len(starts)) + 1
     codes[(codes == 0) & (counted < n_fields)] = CODES["too few fields"]
     codes[(codes == 0) & (counted > n_fields)] = CODES["too many fields"]
-    return found[codes[record] == 0]
+    good: Ints = found[codes[record] == 0]
+    return good
 
 
 def _columns(

@@ -82,7 +82,7 @@ class Mapping:
             "position": self._optional("position", "INTEGER"),
             "dwell_seconds": self._optional("dwell_seconds", "DOUBLE"),
         }
-        for ours in ("event_type", "ts", "item_id", "seq", "position", "dwell_seconds"):
+        for ours in ("event_type", "ts", "item_id", "position", "dwell_seconds"):
             fields[f"__has_{ours}"] = self._present(ours)
         constant = self.config.event_type
         if constant:

@@ -68,7 +68,8 @@ class Reconciliation:
         if out != self.rows_in:
             raise DataError(
                 f"rows do not reconcile: {self.rows_in:,} came in, but {self.ok:,} ok"
-                f" + {self.n_quarantined:,} quarantined + {self.duplicate:,} duplicate + {self.n_ignored:,} ignored = {out:,};"
+                f" + {self.n_quarantined:,} quarantined + {self.duplicate:,} duplicate"
+                f" + {self.n_ignored:,} ignored = {out:,};"
                 " the source files changed while they were read, or this is a fault of the reader"
             )
 

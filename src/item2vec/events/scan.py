@@ -56,6 +56,8 @@ def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
                 f"{file} is not a readable Parquet file ({error}); copy or export it again"
             ) from None
     columns = tuple(dict.fromkeys(name for schema in schemas.values() for name in schema))
+    if len({name.casefold() for name in columns}) < len(columns):
+        raise SourceError(f"{source.paths[0]} has columns that differ only by case; rename them")
     differ = "true" if len({tuple(schema.items()) for schema in schemas.values()}) > 1 else "false"
     raw = ", ".join(f"{quote_text(name)}: {quote_name(name)}" for name in columns)
     engine.run(

@@ -77,10 +77,9 @@ def _csv_tables(reader: LineReader, file: str, delimiter: str) -> tuple[tuple[st
     """Read the header; return the column names and the records, block by block."""
     blocks = iter(reader)
     block = next(blocks, None)
-    filled = np.flatnonzero(block.ends > block.starts) if block else ()
-    if block is None or not len(filled):
+    if block is None or not (block.ends > block.starts).any():
         raise SourceError(f"{file} has no line with column names; export it again with a header")
-    header = int(filled[0])
+    header = int(np.argmax(block.ends > block.starts))
     columns = _header(block.text(int(block.starts[header]), int(block.ends[header])), file, delimiter)
     blank = block.first + np.arange(header)
 
