@@ -161,7 +161,7 @@ class ItemIndex:
 
     def query(
         self,
-        query_vectors: npt.NDArray[np.float32],
+        query_vectors: npt.NDArray[np.floating[Any]],
         k: int = 10,
         allowed: npt.NDArray[np.bool_] | None = None,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
@@ -175,7 +175,7 @@ class ItemIndex:
 
     def search(
         self,
-        query_vectors: npt.NDArray[np.float32],
+        query_vectors: npt.NDArray[np.floating[Any]],
         k: int = 10,
         allowed: npt.NDArray[np.bool_] | None = None,
         *,
@@ -209,6 +209,19 @@ class ItemIndex:
         allowed = checked_allowed(allowed, self.n_items)
         queries = self._searcher.space.checked_queries(query_vectors)
         return self._searcher.search(queries, k, allowed, exact)
+
+    def scores(self, query_vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+        """Score every item for each query vector, shape (n_queries, d); a zero vector scores −inf throughout.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_queries, n_items)
+        """
+        queries = np.asarray(query_vectors)
+        scores = np.full((len(queries), self.n_items), -np.inf, np.float32)
+        usable = np.flatnonzero(queries.any(axis=1))
+        self._searcher.space.all_scores(self._searcher.space.checked_queries(queries[usable]), scores, usable)
+        return scores
 
     def save(self, path: str | Path) -> None:
         """Write the index into a new folder, whole or not at all.

@@ -16,6 +16,8 @@ MODES: tuple[str, ...] = get_args(Mode)
 MAX_NORM = 1e18
 """Longest accepted vector: the product of two still fits float32."""
 SCORE_CHUNK = 1 << 16
+ALL_SCORES = 1 << 22
+"""float64 scores held at once (32 MiB)."""
 Names = Callable[[npt.NDArray[np.int64]], Sequence[object]]
 
 
@@ -115,6 +117,18 @@ class Space:
                 product /= self.norms[num] * lengths[row]
             scores[start : start + SCORE_CHUNK] = product
         return scores
+
+    def all_scores(
+        self, queries: npt.NDArray[np.float64], scores: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+    ) -> None:
+        """Write the scores of all items into the given rows; in float64, so that equal vectors stay equal."""
+        table = self.table.astype(np.float64)
+        if self.mode == "similar":
+            table /= self.norms[:, None]
+            queries = queries / row_norms(queries)[:, None]
+        step = max(1, ALL_SCORES // len(table))
+        for start in range(0, len(queries), step):
+            scores[rows[start : start + step]] = queries[start : start + step] @ table.T
 
 
 def row_norms(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

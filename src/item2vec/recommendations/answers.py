@@ -1,0 +1,119 @@
+"""Item ids in, arrays of ids and scores out, and the story of each answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from item2vec.errors import UsageError
+from item2vec.index import ItemIndex, Neighbours
+from item2vec.vocabulary import ItemId, Vocabulary
+
+if TYPE_CHECKING:
+    from item2vec.recommendations.filters import AllowedItems
+
+Ids = npt.NDArray[np.str_] | npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class QueryInfo:
+    """How one query was answered.
+
+    Attributes
+    ----------
+    path : str
+        ``"annoy"`` (or another approximate backend), ``"exact"``, or ``"none"`` when nothing was searched.
+    n_results : int
+        Items returned.
+    n_candidates : int
+        Items that were allowed: after filters, without the query item or, if filtered, the items seen.
+    unknown_ids : int
+        Ids in the query, history, ``items`` and ``filter_items`` that the model does not know.
+    reason : str or None
+        Why there are fewer results than asked for.
+    """
+
+    path: str
+    n_results: int
+    n_candidates: int
+    unknown_ids: int
+    reason: str | None
+
+
+def is_one_id(value: Any) -> bool:
+    """Tell a single id from a collection of ids."""
+    return isinstance(value, str | int | np.integer)
+
+
+def id_list(values: Any, vocabulary: Vocabulary, name: str) -> list[ItemId]:
+    """Return a collection of ids as a list of the vocabulary's id type.
+
+    Raises
+    ------
+    UsageError
+        If it is not a collection, or holds something that is no id of this vocabulary's type.
+    """
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        values = values.to_pylist()
+    elif isinstance(values, np.ndarray):
+        values = values.tolist() if values.ndim == 1 else None
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | dict):
+        raise UsageError(f"{name} must be a list of item ids")
+    ids = [value.item() if isinstance(value, np.generic) else value for value in values]
+    wanted = str if vocabulary.id_type == "string" else int
+    for value in ids:
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise UsageError(
+                f"{name} holds {value!r}; the ids of this model are of type {vocabulary.id_type}"
+            )
+    return ids
+
+
+def id_array(vocabulary: Vocabulary, item_nums: npt.NDArray[np.int32]) -> Ids:
+    """Return ids in the shape of `item_nums`: numpy text padded with ``""``, or int64 padded with −1."""
+    flat = item_nums.ravel()
+    found = iter(vocabulary.item_ids(flat[flat >= 0]))
+    if vocabulary.id_type == "string":
+        ids: Ids = np.array([next(found) if num >= 0 else "" for num in flat.tolist()], np.str_)
+    else:
+        ids = np.array([next(found) if num >= 0 else -1 for num in flat.tolist()], np.int64)
+    return ids.reshape(item_nums.shape)
+
+
+def query_infos(
+    index: ItemIndex,
+    found: Neighbours,
+    N: int,
+    allowed: AllowedItems,
+    hidden: list[npt.NDArray[np.int32] | None],
+    missing: list[int],
+) -> list[QueryInfo]:
+    """Tell how each query was answered.
+
+    `hidden` holds the items kept out of each answer, None where nothing was searched; `missing` the number of
+    its unknown ids; `found` the answers of the searched ones.
+    """
+    infos = []
+    answered = iter(zip(found.item_nums, found.exact, strict=True))
+    for own, n_missing in zip(hidden, missing, strict=True):
+        n_unknown = allowed.n_unknown + n_missing
+        if own is None:
+            why = "the query holds no known item" if n_missing else "the query is empty"
+            infos.append(QueryInfo("none", 0, 0, n_unknown, why))
+            continue
+        nums, exact = next(answered)
+        n_hidden = len(own) if allowed.mask is None else int(np.count_nonzero(allowed.mask[own]))
+        n_left, n_results = allowed.n_allowed - n_hidden, int(np.count_nonzero(nums >= 0))
+        reason = None
+        if n_results < N:
+            what = "no item is" if n_left == 0 else f"only {n_left:,} of {index.n_items:,} items are"
+            reason = f"{what} left after the filters and the query's own items"
+        path = "none" if allowed.n_allowed == 0 else "exact" if exact else index.backend
+        infos.append(QueryInfo(path, n_results, n_left, n_unknown, reason))
+    return infos
