@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from item2vec.run import RunResult
 
 _NAME_WIDTH = 16
-_MAX_FIGURES = 4
+
+# The figures worth a place on a stage's one line, in this order.
+TELLING = {
+    "simulate": ("n_users", "n_listings", "n_markets", "days"),
+    "events": ("rows_in", "events", "quarantined", "duplicate", "ignored"),
+    "sessions": ("sessions", "tokens", "items", "booked", "markets"),
+    "embeddings": ("items", "vector_size", "epochs", "loss"),
+    "index": ("recall@10_similar", "recall@10_next"),
+    "recommendations": ("rows", "items", "short_lists"),
+    "holdout": ("items", "vector_size", "epochs", "loss"),
+    "evaluation": ("prefixes", "sessions"),
+}
 
 
 class StagePrinter:
@@ -30,19 +41,16 @@ class StagePrinter:
         if event.state == "skipped":
             typer.secho(f"{event.stage:<{_NAME_WIDTH}} skipped (already done)", dim=True)
         else:
-            typer.echo(
-                f"{event.stage:<{_NAME_WIDTH}} {event.seconds:6.1f} s   {brief(event.figures)}".rstrip()
-            )
+            figures = brief(event.stage, event.figures)
+            typer.echo(f"{event.stage:<{_NAME_WIDTH}} {event.seconds:6.1f} s   {figures}")
 
 
-def brief(figures: Mapping[str, Any]) -> str:
-    """Return the first few single figures on one line."""
-    shown = [
-        f"{name.replace('_', ' ')} {number(value)}"
-        for name, value in figures.items()
-        if isinstance(value, int | float | str) and not isinstance(value, bool)
-    ]
-    return " · ".join(shown[:_MAX_FIGURES])
+def brief(stage: str, figures: Mapping[str, Any]) -> str:
+    """Return a stage's most telling figures on one line."""
+    if "insufficient_data" in figures:
+        return f"insufficient data: {figures['insufficient_data']}"
+    chosen = [name for name in TELLING.get(stage, ()) if name in figures] or sorted(figures)
+    return " · ".join(f"{name.replace('_', ' ')} {number(figures[name])}" for name in chosen)
 
 
 def number(value: Any) -> str:
@@ -135,5 +143,5 @@ def print_release(release: Release, *, verify: bool, as_json: bool) -> None:
     typer.echo()
     for stage in release.stages:
         object_id = release.object_path(stage).name[:12]
-        typer.echo(f"{stage:<{_NAME_WIDTH}} {object_id}   {brief(release.figures[stage])}".rstrip())
+        typer.echo(f"{stage:<{_NAME_WIDTH}} {object_id}   {brief(stage, release.figures[stage])}".rstrip())
     print_summary(release)

@@ -1,0 +1,201 @@
+"""What each stage does with its inputs: open them, call the public names, save, report figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from item2vec.artifacts import StoredObject
+from item2vec.errors import ConfigError, CorruptArtifactError, DataError, UsageError
+from item2vec.run.load import ITEMS, VECTORS, open_recommender
+
+if TYPE_CHECKING:
+    from item2vec.config import RunConfig
+    from item2vec.events import EventsConfig
+    from item2vec.sessions import Sessions
+
+Objects = Mapping[str, StoredObject]
+Builder = Callable[[Objects, Path], Mapping[str, Any]]
+
+HISTORY = "history.json"
+SIMILAR_ITEMS = "similar_items"
+
+
+def simulated_log(config: RunConfig, bars: bool) -> Builder:
+    """Simulate the log of the run."""
+
+    def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
+        from item2vec.marketplace import simulate
+
+        simulate(out_dir, config.simulate, show_progress=bars)
+        sizes = ("n_users", "n_listings", "n_markets", "days", "seed")
+        return {name: getattr(config.simulate, name) for name in sizes}
+
+    return build
+
+
+def source_files(config: EventsConfig) -> Iterator[Path]:
+    """List the raw files that a run reads: the log and the attribute tables."""
+    from item2vec.events.files import find_source
+    from item2vec.events.importers import load_importer
+
+    layout = load_importer(config.importer).files.values()
+    for section in (config, config.items, config.users):
+        if section is None:
+            continue
+        for path in section.path or ():
+            if section is config and layout and Path(path).is_dir():  # the folder of the whole download
+                yield from (file for pattern in layout for file in sorted(Path(path).glob(pattern)))
+            else:
+                yield from map(Path, find_source([path], section.format).paths)
+
+
+def events(config: RunConfig, bars: bool, kept_quarantine: Path) -> Builder:
+    """Read the log; if too much of it is refused, keep the refused rows where they can be looked at."""
+
+    def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
+        from item2vec.events import read_events
+
+        settings = config.events
+        if "simulate" in inputs:
+            settings = settings.model_copy(update=_simulated_paths(inputs["simulate"].path, settings))
+        refused = out_dir.with_name(f"{out_dir.name}-refused")
+        try:
+            found = read_events(config=settings, out=out_dir, quarantine=refused, show_progress=bars)
+        except DataError as error:
+            if not refused.is_dir():
+                raise
+            shutil.rmtree(kept_quarantine, ignore_errors=True)
+            refused.rename(kept_quarantine)
+            raise type(error)(f"{error}; the refused rows are in {kept_quarantine}") from error
+        shutil.rmtree(kept_quarantine, ignore_errors=True)  # of an earlier try
+        shutil.rmtree(refused, ignore_errors=True)
+        account = found.reconciliation
+        return {
+            "events": len(found),
+            "rows_in": account.rows_in,
+            "quarantined": account.n_quarantined,
+            "duplicate": account.duplicate,
+            "ignored": account.n_ignored,
+            "by_type": account.events,
+        }
+
+    return build
+
+
+def _simulated_paths(folder: Path, settings: EventsConfig) -> dict[str, Any]:
+    from item2vec.events import AttributesConfig
+
+    attributes = {
+        name: (getattr(settings, name) or AttributesConfig()).model_copy(
+            update={"path": (str(folder / f"{name}.parquet"),)}
+        )
+        for name in ("items", "users")
+    }
+    return {"path": (str(folder / "events"),), **attributes}
+
+
+def sessions(config: RunConfig, bars: bool) -> Builder:
+    """Cut the events into sessions."""
+
+    def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
+        from item2vec.events import Events
+        from item2vec.sessions import sessionize
+
+        settings = config.sessions.model_dump()
+        found = sessionize(Events.open(inputs["events"].path), **settings, out=out_dir, show_progress=bars)
+        return {
+            "sessions": len(found),
+            "tokens": found.n_clicks,
+            "items": found.n_items,
+            "booked": len(found.booked),
+            "markets": len(found.market_names),
+        }
+
+    return build
+
+
+def open_sessions(inputs: Objects) -> Sessions:
+    """Open the sessions of the run."""
+    from item2vec.sessions import Sessions
+
+    return Sessions.load(inputs["sessions"].path)
+
+
+def embeddings(config: RunConfig, bars: bool, checkpoints: Path) -> Builder:
+    """Train the published model on all sessions."""
+
+    def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
+        return train(config, open_sessions(inputs), out_dir, bars, checkpoints)
+
+    return build
+
+
+def train(
+    config: RunConfig, training: Sessions, out_dir: Path, bars: bool, checkpoints: Path
+) -> Mapping[str, Any]:
+    """Train a model, going on where a killed run stopped, and save its vectors and its history."""
+    from item2vec.embeddings import Item2Vec
+
+    model = Item2Vec(**config.train)
+    try:
+        model.fit(training, checkpoint_dir=checkpoints, show_progress=bars)
+    except (UsageError, CorruptArtifactError) as error:  # left by other settings, or damaged: start afresh
+        if isinstance(error, ConfigError) or not checkpoints.exists():
+            raise
+        shutil.rmtree(checkpoints)
+        model.fit(training, checkpoint_dir=checkpoints, show_progress=bars)
+    model.item_vectors_.save(out_dir / VECTORS)
+    history = [{key: entry[key] for key in entry if key != "tokens_per_second"} for entry in model.history_]
+    (out_dir / HISTORY).write_text(json.dumps(history, indent=1) + "\n", "utf-8")  # no clock in an object
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    last = history[-1]
+    return {
+        "items": len(model.item_vectors_.ids),
+        "vector_size": config.train["vector_size"],
+        "epochs": len(history),
+        "loss": last["loss"],
+    }
+
+
+def index(config: RunConfig) -> Builder:
+    """Index the vectors, one index per reading, with the item attributes beside them."""
+
+    def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
+        from item2vec.embeddings import ItemVectors
+        from item2vec.index import ItemIndex
+
+        vectors = ItemVectors.load(inputs["embeddings"].path / VECTORS)
+        settings = config.index.model_dump()
+        figures = {}
+        for mode in settings.pop("modes"):
+            made = ItemIndex.build(vectors, mode=mode, **settings)
+            made.save(out_dir / mode)
+            figures[f"recall@10_{mode}"] = made.recall
+        shutil.copyfile(inputs["sessions"].path / ITEMS, out_dir / ITEMS)
+        return figures
+
+    return build
+
+
+def recommendations(config: RunConfig, bars: bool) -> Builder:
+    """Write the table of similar items."""
+
+    def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
+        from item2vec.recommendations import write_similar_items
+
+        recommender = open_recommender(inputs["embeddings"].path, inputs["index"].path)
+        summary = write_similar_items(
+            recommender, out_dir / SIMILAR_ITEMS, **config.recommend.model_dump(), show_progress=bars
+        )
+        return {
+            "rows": summary.n_rows,
+            "items": summary.n_items,
+            "short_lists": summary.n_short,
+            "empty_lists": summary.n_empty,
+        }
+
+    return build

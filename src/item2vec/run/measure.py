@@ -1,0 +1,154 @@
+"""The stages that measure: a twin model that never saw the test days, and the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from item2vec.errors import EmptyDataError
+from item2vec.run.build import HISTORY, Builder, Objects, open_sessions, train
+from item2vec.run.load import VECTORS, open_recommender
+
+if TYPE_CHECKING:
+    from item2vec.config import RunConfig
+    from item2vec.evaluation import NextItemResult, Split
+    from item2vec.recommendations import Recommender
+    from item2vec.vocabulary import Vocabulary
+
+INSUFFICIENT = "insufficient_data"
+TWIN_NOTE = (
+    "Next-item figures come from a twin model with the same settings that saw only the sessions ending before"
+    " T1. The published model is trained on all sessions; the map, the probes, the similar items, the loss and"
+    " the index figures are its own."
+)
+STATIC_NOTE = "Item attributes are one static snapshot, not as of the day of each session."
+
+
+def holdout(config: RunConfig, bars: bool, checkpoints: Path) -> Builder:
+    """Train the model that is measured: the same settings, only sessions that end before T1."""
+
+    def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
+        try:
+            split = _split(config, inputs)
+            return train(config, split.train, out_dir, bars, checkpoints)
+        except EmptyDataError as error:  # a log too small to measure is still worth its vectors
+            return {INSUFFICIENT: str(error)}
+
+    return build
+
+
+def evaluation(config: RunConfig, bars: bool) -> Builder:
+    """Score the twin model and the baselines, probe the published model, write the report."""
+
+    def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
+        from item2vec.embeddings import ItemVectors
+        from item2vec.evaluation import ReportPayload, probe, write_report
+        from item2vec.events import Events
+
+        split = None if INSUFFICIENT in inputs["holdout"].figures else _split(config, inputs)
+        result = None if split is None else _next_item(config, inputs, split, bars)
+        sessions = open_sessions(inputs)
+        vectors = ItemVectors.load(inputs["embeddings"].path / VECTORS)
+        settings = config.evaluate
+        payload = ReportPayload(
+            title=config.name,
+            facts={**inputs["sessions"].figures, "kind": sessions.kind},
+            reconciliation=Events.open(inputs["events"].path).reconciliation,
+            funnel=sessions.funnel,
+            split=split,
+            next_item=result,
+            probe=probe(vectors, sessions.items, price_bands=settings.price_bands, seed=settings.seed),
+            index=_index_recall(config, inputs),
+            vectors=vectors,
+            items=sessions.items,
+            history=json.loads((inputs["embeddings"].path / HISTORY).read_text("utf-8")),
+            config={
+                stage: stored.manifest["config"] for stage, stored in inputs.items() if stage != "holdout"
+            },
+            notes=_notes(inputs),
+            embedding_map=settings.embedding_map,
+            seed=settings.seed,
+        )
+        write_report(out_dir, payload)
+        return _figures(inputs, result)
+
+    return build
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A recommender read one way, as the evaluation wants it."""
+
+    recommender: Recommender
+    mode: Literal["similar", "next"]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.recommender.vocabulary
+
+    def scores(self, histories: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
+        return self.recommender.scores(histories, mode=self.mode)
+
+
+def _split(config: RunConfig, inputs: Objects) -> Split:
+    from item2vec.evaluation import split_sessions
+
+    return split_sessions(
+        open_sessions(inputs),
+        **config.evaluate.split_options(),
+        booking_window_hours=config.sessions.booking_window_hours,
+    )
+
+
+def _next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> NextItemResult:
+    from item2vec.embeddings import ItemVectors
+    from item2vec.evaluation import evaluate_next_item, fit_baselines
+    from item2vec.recommendations import Recommender
+
+    settings = config.evaluate
+    twin = Recommender(ItemVectors.load(inputs["holdout"].path / VECTORS))
+    scorers = {"item2vec": _Reading(twin, "next"), "item2vec_similar": _Reading(twin, "similar")}
+    return evaluate_next_item(
+        {**scorers, **fit_baselines(settings.baselines, split.train)},
+        split.test,
+        k=settings.k,
+        n_bootstrap=settings.n_bootstrap,
+        seed=settings.seed,
+        first_targets=split.test_targets,
+        max_sessions=settings.max_sessions,
+        show_progress=bars,
+    )
+
+
+def _index_recall(config: RunConfig, inputs: Objects) -> list[Any]:
+    from item2vec.evaluation import index_recall
+
+    recommender = open_recommender(inputs["embeddings"].path, inputs["index"].path)
+    indexes = [recommender.index(mode) for mode in config.index.modes]
+    found = [index_recall(one, recommender.vectors, seed=config.evaluate.seed) for one in indexes]
+    return [replace(figures, queries_per_second=None) for figures in found]  # no clock in an object
+
+
+def _notes(inputs: Objects) -> list[str]:
+    reason = inputs["holdout"].figures.get(INSUFFICIENT)
+    return [f"Insufficient data for next-item figures: {reason}." if reason else TWIN_NOTE, STATIC_NOTE]
+
+
+def _figures(inputs: Objects, result: NextItemResult | None) -> Mapping[str, Any]:
+    if result is None:
+        return {INSUFFICIENT: inputs["holdout"].figures[INSUFFICIENT]}
+    return {
+        "k": result.k,
+        "prefixes": result.n_prefixes,
+        "sessions": result.n_sessions,
+        "next_item": {
+            name: {"recall": found.recall.to_json(), "mrr": found.mrr.to_json(), "coverage": found.coverage}
+            for name, found in result.scorers.items()
+        },
+    }

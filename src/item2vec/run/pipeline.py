@@ -1,0 +1,140 @@
+"""A run on one screen: events → sessions → embeddings → index → recommendations → evaluation → release.
+
+With a section ``[simulate]`` the run makes its own log first. The published model is trained on all sessions;
+the figures come from its twin (stage ``holdout``), trained on the sessions that end before the first cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from item2vec.artifacts import Release, RunFolder, Stage, StageEvent, StoredObject, publish, run_stages
+from item2vec.config import RunConfig
+from item2vec.errors import UsageError
+from item2vec.run import build, measure
+
+# Raise a stage's number when its code changes what it writes: its objects are then built again.
+VERSIONS = {
+    "simulate": 1,
+    "events": 1,
+    "sessions": 1,
+    "embeddings": 1,
+    "index": 1,
+    "recommendations": 1,
+    "holdout": 1,
+    "evaluation": 1,
+}
+RUN_STAGES = tuple(VERSIONS)
+MEASURED = ("events", "sessions", "embeddings", "index", "recommendations", "holdout")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    folder : Path
+        The run's folder.
+    objects : mapping of str to StoredObject
+        The finished stages in their order.
+    release : Release or None
+        None if the run stopped before its last stage.
+    """
+
+    folder: Path
+    objects: Mapping[str, StoredObject]
+    release: Release | None
+
+
+def run_pipeline(
+    config: RunConfig,
+    runs_dir: str | Path = "runs",
+    *,
+    until: str | None = None,
+    notify: Callable[[StageEvent], None] = lambda _event: None,
+    show_progress: bool = False,
+) -> RunResult:
+    """Run every stage that is not already done, and publish a release at the end.
+
+    Parameters
+    ----------
+    config : RunConfig
+        The settings.
+    runs_dir : str or Path
+        The folder of all runs; this one lives in ``runs_dir/config.name``.
+    until : str, optional
+        Stop after this stage and publish nothing.
+    notify : callable
+        Told when a stage starts, ends or is skipped.
+    show_progress : bool
+        Show bars inside the long stages.
+
+    Returns
+    -------
+    RunResult
+
+    Raises
+    ------
+    UsageError
+        If `until` names no stage of this run.
+    LockedRunError
+        If another process is writing the same run.
+    Item2VecError
+        Whatever a stage refuses; finished stages are kept.
+    """
+    folder = RunFolder(Path(runs_dir) / config.name)
+    stages = plan_stages(config, folder, show_progress)
+    names = [stage.name for stage in stages]
+    if until is not None and until not in names:
+        raise UsageError(f"run {config.name!r} has no stage {until!r}; it has {', '.join(names)}")
+    wanted = stages if until is None else stages[: names.index(until) + 1]
+    with folder.lock():
+        objects = run_stages(folder, wanted, notify)
+        release = publish(folder, objects) if until is None else None
+    return RunResult(folder.path, objects, release)
+
+
+def plan_stages(config: RunConfig, folder: RunFolder, show_progress: bool = False) -> list[Stage]:
+    """List the stages of a run: what each reads, what its key is made of, and what builds it."""
+    bars = show_progress
+    hashed = config.stage_config
+    train = hashed("train")
+    split = {
+        key: value for key, value in hashed("evaluate").items() if key in config.evaluate.split_options()
+    }
+    log = () if config.simulate is None else ("simulate",)
+
+    def stage(name: str, settings: dict[str, Any], builder: build.Builder, *inputs: str) -> Stage:
+        return Stage(name, VERSIONS[name], settings, builder, inputs)
+
+    checkpoints = folder.path / "checkpoints"
+    stages = [
+        Stage(
+            "events",
+            VERSIONS["events"],
+            hashed("events"),
+            build.events(config, bars, folder.path / "quarantine"),
+            log,
+            None if log else lambda: build.source_files(config.events),
+        ),
+        stage("sessions", hashed("sessions"), build.sessions(config, bars), "events"),
+        stage("embeddings", train, build.embeddings(config, bars, checkpoints / "embeddings"), "sessions"),
+        stage("index", hashed("index"), build.index(config), "sessions", "embeddings"),
+        stage(
+            "recommendations", hashed("recommend"), build.recommendations(config, bars), "embeddings", "index"
+        ),
+        stage(
+            "holdout",
+            {"train": train, "split": split},
+            measure.holdout(config, bars, checkpoints / "holdout"),
+            "sessions",
+        ),
+        stage("evaluation", hashed("evaluate"), measure.evaluation(config, bars), *MEASURED),
+    ]
+    if log:
+        stages.insert(0, stage("simulate", hashed("simulate"), build.simulated_log(config, bars)))
+    return stages
