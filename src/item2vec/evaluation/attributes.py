@@ -24,13 +24,16 @@ def aligned_attributes(items: pa.Table | None, vocabulary: Vocabulary) -> dict[s
     Raises
     ------
     DataError
-        If the table has no column ``item_id``.
+        If the table has no column ``item_id``, or one of another type.
     """
     if items is None:
         return {}
     if "item_id" not in items.column_names:
         raise DataError(f"the item table has no column item_id; it has {', '.join(items.column_names[:10])}")
-    ids = items["item_id"].combine_chunks().cast(vocabulary.ids.type)
+    ids = items["item_id"].combine_chunks()
+    if ids.type not in (vocabulary.ids.type, pa.large_string()):
+        raise DataError(f"the item table has {ids.type} item ids and the vectors {vocabulary.ids.type} ids")
+    ids = ids.cast(vocabulary.ids.type)
     rows = pc.index_in(vocabulary.ids, value_set=ids)
     names = [name for name in items.column_names if name != "item_id"]
     return {name: items[name].combine_chunks().take(rows) for name in names}
@@ -77,9 +80,13 @@ def price_codes(
     ------
     UsageError
         If the limits are not ascending.
+    DataError
+        If the prices are no numbers.
     """
     if values is None:
         return np.full(len(markets), -1, np.int64), []
+    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
+        raise DataError(f"the item table's price is {values.type}; it must be a number")
     prices = pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
     known = np.isfinite(prices)
     codes = np.full(len(markets), -1, np.int64)

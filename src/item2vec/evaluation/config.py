@@ -38,7 +38,7 @@ class EvaluateConfig(BaseModel):
     price_bands: tuple[float, ...] | Literal["quintiles"] = (30.0, 60.0, 90.0, 120.0)
     """Upper limits of the price bands of the probe, or the quintiles of each market's prices."""
     embedding_map: Literal["auto", "pca", "tsne"] = "auto"
-    """Projection of the embedding map: "auto" is t-SNE up to 20,000 items and PCA above."""
+    """Projection of the embedding map: "auto" is t-SNE up to 1,000 items and PCA above."""
     seed: int = Field(default=1, ge=0)
     """Seed of resamples, samples and the map."""
 

@@ -73,7 +73,7 @@ def map_plot(
     colours = np.array([*PALETTE[:shown], OTHERS])
     picked = np.where((codes >= 0) & (codes < shown), codes, shown)
     order = np.random.default_rng(0).permutation(len(places))  # so that no market lies on top of the others
-    figure = _figure(7.2, 5.6)
+    figure = _figure(9.6, 6.2)
     axes = figure.add_subplot()
     size = float(np.clip(12_000 / max(len(places), 1), 2.0, 26.0))
     grey_last = order[np.argsort(picked[order] != shown, kind="stable")]
@@ -107,7 +107,7 @@ def loss_plot(history: Sequence[Mapping[str, float]]) -> Plot:
     Plot
     """
     terms = list(dict.fromkeys(term for epoch in history for term in epoch))
-    figure = _figure(max(3.4, 2.7 * len(terms)), 2.5)
+    figure = _figure(max(4.8, 9.6 * len(terms) / 4), 2.6)
     from matplotlib.ticker import MaxNLocator  # behind the check that matplotlib is there
 
     for panel, term in enumerate(terms):
@@ -136,7 +136,7 @@ def rank_curve_plot(curves: Mapping[str, npt.NDArray[np.float64]], k: int) -> Pl
     -------
     Plot
     """
-    figure = _figure(7.2, 3.6)
+    figure = _figure(9.6, 4.0)
     axes = figure.add_subplot()
     _style(axes)
     for colour, curve in zip(_cycle(len(curves)), curves.values(), strict=True):
@@ -171,7 +171,7 @@ def position_plot(
     -------
     Plot
     """
-    figure = _figure(7.2, 2.9)
+    figure = _figure(9.6, 3.3)
     axes = figure.add_subplot()
     _style(axes)
     labels: dict[int, str] = {}

@@ -1,0 +1,65 @@
+"""Intervals resample sessions, cover the truth, and are paired."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from item2vec.evaluation.bootstrap import bootstrap_means, interval, resampled_ratios
+
+
+def test_mean_is_over_cases_and_resamples_are_ratios_of_sums():
+    figures = {"hit": np.array([1.0, 1, 1, 0])}
+    mean, resamples = bootstrap_means(figures, np.array([7, 7, 7, 9]), n_bootstrap=400, seed=1)["hit"]
+    assert mean == 0.75
+    # Of two sessions (3 of 3 hits, 0 of 1): both of one, both of the other, or one of each.
+    assert set(np.round(resamples, 6)) == {0.0, 0.75, 1.0}
+    assert 0.4 < (resamples == 0.75).mean() < 0.6
+
+
+def test_blocks_bound_the_memory(monkeypatch):
+    monkeypatch.setattr("item2vec.evaluation.bootstrap.DRAWS_PER_BLOCK", 350)
+    rng = np.random.default_rng(0)
+    cases = rng.integers(1, 9, 100)
+    means = resampled_ratios(rng.random((100, 3)) * cases[:, None], cases, n_bootstrap=50, seed=2)
+    assert means.shape == (50, 3)
+    assert np.isfinite(means).all()
+    assert (means.std(axis=0) > 0).all()
+
+
+def test_the_interval_covers_the_truth_and_cases_as_units_would_not():
+    """Cases of one session agree, so treating them as independent claims far too narrow an interval."""
+    rng = np.random.default_rng(5)
+    truth, per_session, n_sessions = 0.4, 10, 60
+    covered = naive = 0
+    for trial in range(200):
+        hits = np.repeat((rng.random(n_sessions) < truth).astype(float), per_session)
+        clusters = np.repeat(np.arange(n_sessions), per_session)
+        ours = interval(*bootstrap_means({"h": hits}, clusters, 300, trial)["h"])
+        cases = interval(*bootstrap_means({"h": hits}, np.arange(len(hits)), 300, trial)["h"])
+        covered += ours.low <= truth <= ours.high
+        naive += cases.low <= truth <= cases.high
+    assert 0.89 <= covered / 200 <= 0.99
+    assert naive / 200 < 0.6
+
+
+def test_the_difference_of_a_scorer_to_itself_has_no_spread():
+    figures = {"a": np.arange(20.0), "b": np.arange(20.0) + 1}
+    means = bootstrap_means(figures, np.arange(20) // 3, 200, 3)
+    np.testing.assert_allclose(means["b"][1] - means["a"][1], 1.0)
+
+
+def test_no_case_is_nan_and_one_session_has_no_interval():
+    mean, resamples = bootstrap_means({"a": np.array([])}, np.array([], np.int64), 10, 1)["a"]
+    assert np.isnan(mean)
+    assert np.isnan(resamples).all()
+    one = interval(*bootstrap_means({"a": np.array([1.0, 0])}, np.array([4, 4]), 10, 1)["a"])
+    assert one.value == 0.5
+    assert one.to_json() == {"value": 0.5, "low": None, "high": None}
+
+
+def test_seeds():
+    figures, clusters = {"a": np.random.default_rng(0).random(50)}, np.arange(50)
+    first, again, other = (bootstrap_means(figures, clusters, 40, seed)["a"][1] for seed in (1, 1, 2))
+    assert first.tolist() == again.tolist() != other.tolist()
+    assert interval(0.5, first).low == pytest.approx(np.percentile(first, 2.5))

@@ -1,0 +1,208 @@
+"""Splits: nothing from T1 on reaches the training side; straddlers and their reasons are counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from item2vec.errors import DataError, EmptyDataError, UsageError
+from item2vec.evaluation import split_sessions
+from item2vec.sessions import Sessions
+
+HOUR = 3_600_000_000
+
+
+def timed(lists, times, *, kind="click", booked=None):
+    """Sessions whose tokens have the given times (hours)."""
+    sessions = Sessions.from_lists(lists, booked=booked)
+    ts = np.array([t for row in times for t in row], np.int64) * HOUR
+    ends = sessions.offsets[1:] - 1
+    return replace(sessions, kind=kind, ts_us=ts, start_us=ts[sessions.offsets[:-1]], end_us=ts[ends])
+
+
+def test_cuts_and_straddlers():
+    sessions = timed(
+        [["a", "b"], ["c", "a"], ["b", "new"], ["a", "b"], ["b", "c"], ["c", "late"]],
+        [[0, 1], [2, 3], [4, 11], [12, 13], [18, 21], [22, 23]],
+    )
+    split = split_sessions(sessions, validation_from=10 * HOUR, test_from=20 * HOUR)
+    assert split.train.to_lists() == [["a", "b"], ["c", "a"]]
+    assert split.validation.to_lists() == [["a", "b"]]
+    assert split.test.to_lists() == [["c", "late"]]
+    assert split.counts == {
+        "sessions": 6,
+        "train": 2,
+        "validation": 1,
+        "test": 1,
+        "straddles_t1": 1,
+        "straddles_t2": 1,
+        "booking_may_follow_cut": 0,
+    }
+    assert split.train.item_ids.to_pylist() == ["a", "b", "c"]  # neither "new" nor "late"
+    assert split.to_json()["t1"] == "1970-01-01T10:00:00+00:00"
+
+
+def test_a_session_that_ends_exactly_at_the_cut_is_not_training():
+    sessions = timed([["a", "b"], ["a", "b"], ["a", "b"]], [[0, 9], [1, 10], [10, 11]])
+    split = split_sessions(sessions, validation=0, test_from=10 * HOUR)
+    assert split.counts["train"] == 1
+    assert split.counts["straddles_t1"] == 1
+    assert split.counts["test"] == 1
+
+
+def test_a_booking_that_may_have_come_after_the_cut_keeps_its_session_out():
+    sessions = timed(
+        [["a", "b"], ["a", "b"], ["c", "d"]], [[0, 1], [30, 31], [50, 51]], booked=[["a"], ["b"], []]
+    )
+    split = split_sessions(sessions, validation=0, test_from=40 * HOUR)
+    assert split.counts["booking_may_follow_cut"] == 1
+    assert split.train.start_us.tolist() == [0]
+    shorter = split_sessions(sessions, validation=0, test_from=40 * HOUR, booking_window_hours=8)
+    assert shorter.counts["train"] == 2
+
+
+def test_attributes_and_markets_follow_the_training_items():
+    items = pa.table({"item_id": ["a", "b", "late"], "market": ["P", "Q", "R"], "price": [1.0, 2.0, 3.0]})
+    sessions = Sessions.from_lists([["b", "b"], ["late", "a"]], items=items)
+    train = split_sessions(sessions, validation=0, test=0.5).train
+    assert train.items.to_pydict() == {"item_id": ["b"], "market": ["Q"], "price": [2.0]}
+    assert [train.market_names[m] for m in train.markets] == ["Q"]
+    assert train.to_lists() == [["b", "b"]]
+
+
+def test_booking_sequences_are_cut_and_keep_their_past_as_history():
+    sessions = timed(
+        [["a", "b", "c", "d"], ["a", "c"], ["d", "e"], ["a", "b"]],
+        [[0, 1, 12, 25], [2, 22], [23, 24], [3, 4]],
+        kind="booking",
+    )
+    split = split_sessions(sessions, validation_from=10 * HOUR, test_from=20 * HOUR)
+    assert split.train.to_lists() == [["a", "b"], ["a", "b"]]
+    assert split.validation.to_lists() == [["a", "b", "c"]]
+    assert split.validation_targets.tolist() == [2]
+    assert split.test.to_lists() == [["a", "b", "c", "d"], ["a", "c"], ["d", "e"]]
+    assert split.test_targets.tolist() == [3, 1, 1]
+    assert split.counts["cut_below_two_stays"] == 1
+    assert split.counts["stays_from_t2"] == 4
+    assert split.train.end_us.tolist() == [1 * HOUR, 4 * HOUR]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["click", "booking"]),
+    st.floats(0, 0.4),
+    st.floats(0.05, 0.4),
+)
+def test_no_leak(seed, kind, validation, test):
+    """Training ends before T1, validation is within [T1, T2), targets of the test lie from T2 on."""
+    rng = np.random.default_rng(seed)
+    lists, times, booked = [], [], []
+    for _ in range(40):
+        n = int(rng.integers(2, 6))
+        lists.append(rng.integers(0, 50, n).tolist())
+        times.append(sorted((rng.integers(0, 400) + rng.integers(0, 40, n)).tolist()))
+        booked.append(lists[-1][:1] if kind == "click" and rng.random() < 0.3 else [])
+    sessions = timed(lists, times, kind=kind, booked=booked)
+    try:
+        split = split_sessions(sessions, validation=validation, test=test)
+    except EmptyDataError:
+        return
+    t1, t2 = split.t1_us, split.t2_us
+    train = split.train
+    assert train.ts_us.max() < t1
+    assert (train.end_us + np.where(np.diff(train.booked_offsets) > 0, 24 * HOUR, 0) < t1).all()
+    assert set(train.item_ids.to_pylist()) == {i for row in train.to_lists() for i in row} | set(
+        train.item_ids.take(pa.array(train.booked)).to_pylist()
+    )
+    if kind == "click":
+        assert (
+            sum(v for k, v in split.counts.items() if k != "sessions")
+            == len(sessions)
+            == split.counts["sessions"]
+        )
+        assert (split.test.start_us >= t2).all()
+        assert (split.validation.start_us >= t1).all()
+        assert (split.validation.end_us < t2).all()
+        return
+    for side, targets, low, high in (
+        (split.validation, split.validation_targets, t1, t2),
+        (split.test, split.test_targets, t2, np.iinfo(np.int64).max),
+    ):
+        for s, first in enumerate(targets):
+            stays = side.ts_us[side.offsets[s] : side.offsets[s + 1]]
+            assert 1 <= first < len(stays)
+            assert (stays[first:] >= low).all()
+            assert (stays < high).all()
+            assert first == 1 or stays[first - 1] < low
+
+
+def test_sessions_without_times_are_cut_by_their_order():
+    sessions = Sessions.from_lists([[i, i + 1] for i in range(10)])
+    split = split_sessions(sessions, validation=0.2, test=0.1)
+    assert [len(side) for side in (split.train, split.validation, split.test)] == [7, 2, 1]
+    assert split.test.to_lists() == [[9, 10]]
+    assert split.train.item_ids.to_pylist() == list(range(8))
+    assert split.to_json()["t1"] is None
+
+
+def test_shares_of_zero_leave_a_side_empty_on_purpose():
+    sessions = timed([["a", "b"], ["a", "b"], ["a", "b"]], [[0, 1], [2, 50], [60, 61]])
+    split = split_sessions(sessions, validation=0, test=0)
+    assert [len(side) for side in (split.train, split.validation, split.test)] == [3, 0, 0]
+    assert split.t2_us is None
+    split = split_sessions(sessions, validation=0.34, test=0)
+    assert [len(side) for side in (split.train, split.validation, split.test)] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "1970-01-02",
+        "1970-01-02T00:00:00Z",
+        "1970-01-02T01:00:00+01:00",
+        date(1970, 1, 2),
+        datetime(1970, 1, 2),
+        datetime(1970, 1, 2, tzinfo=UTC),
+        24 * HOUR,
+    ],
+)
+def test_ways_to_say_a_time(moment):
+    sessions = timed([["a", "b"], ["a", "b"]], [[0, 1], [25, 26]])
+    assert split_sessions(sessions, validation=0, test_from=moment).t2_us == 24 * HOUR
+
+
+TWO = timed([["a", "b"], ["a", "b"]], [[0, 1], [25, 26]])
+
+
+@pytest.mark.parametrize(
+    ("sessions", "options", "error", "says"),
+    [
+        (TWO, {"validation": 0.6, "test": 0.5}, UsageError, "shares"),
+        (TWO, {"validation": -0.1}, UsageError, "shares"),
+        (TWO, {"validation_from": 30 * HOUR, "test_from": 20 * HOUR}, UsageError, "T1"),
+        (TWO, {"test_from": "soon"}, UsageError, "cannot read 'soon' as a time"),
+        (TWO, {"validation": 0, "test_from": 0}, EmptyDataError, "no train session"),
+        (TWO, {"validation": 0, "test_from": 99 * HOUR}, EmptyDataError, "no test session"),
+        (
+            TWO,
+            {"validation_from": 10 * HOUR, "test_from": 20 * HOUR},
+            EmptyDataError,
+            "no validation session",
+        ),
+        (TWO, {"validation": 0.1, "test": 0.5}, EmptyDataError, "no validation session"),
+        (TWO.take([]), {}, EmptyDataError, "no session to split"),
+        (Sessions.from_lists([["a", "b"]]), {"test_from": 5}, UsageError, "no times"),
+        (Sessions.from_lists([["a", "b"]]), {}, EmptyDataError, "no "),
+        (replace(Sessions.from_lists([["a", "b"]]), kind="booking"), {}, DataError, "ts_us"),
+    ],
+)
+def test_bad_splits(sessions, options, error, says):
+    with pytest.raises(error, match=says):
+        split_sessions(sessions, **options)
