@@ -144,7 +144,7 @@ def plan_trips(
         market,
         np.where(loyal, users.style[user], rng.integers(config.n_styles, size=n)).astype(np.int32),
         users.listing_type[user],
-        np.clip(1 + rng.poisson(0.9, n), 1, 6).astype(np.int32),
+        np.clip(1 + rng.poisson(0.9 * config.taste, n), 1, 6).astype(np.int32),
         np.where(is_bot, 3, np.minimum(1 + rng.poisson(1.0, n), 5)).astype(np.int32),
         users.budget[user] + rng.normal(0, 0.15, n).astype(np.float32),
         listings.area_km[market, area],

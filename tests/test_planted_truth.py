@@ -1,0 +1,195 @@
+"""Does training find what the simulation hid, and nothing where nothing was hidden?
+
+From the simulated log through events, sessions, vectors and index, by public names alone. Every claim is an
+interval: over items for agreement of styles, over sessions for ranks. Claims about eq. 4 and eq. 5 compare
+models on the same cases, averaged over three training seeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import item2vec as i2v
+import planted
+from item2vec.embeddings import ItemVectors
+from item2vec.sessions import Sessions
+
+SEEDS = (1, 2, 3)
+WORLD = {"n_users": 6000, "n_listings": 1000, "n_markets": 20, "book_share": 0.9}
+TRAINING = {"alpha": 0.025, "workers": 1}  # one worker: the same figures on every run
+MARKET_NOISE = {"market_negative": 5}
+
+
+@dataclass(frozen=True)
+class World:
+    """A simulated log as sessions, cut at 80 % of the time, and the hidden style of every token."""
+
+    sessions: Sessions
+    style: np.ndarray
+    cut_us: float
+    _ranks: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    _vectors: dict[tuple[str, int], ItemVectors] = field(default_factory=dict)
+
+    @property
+    def train(self) -> Sessions:
+        return self.sessions.take(self.sessions.end_us < self.cut_us)
+
+    @property
+    def test(self) -> Sessions:
+        return self.sessions.take(self.sessions.start_us >= self.cut_us)
+
+    def vectors(self, equation: str, seed: int = 1) -> ItemVectors:
+        """Train once per model and seed."""
+        if (equation, seed) not in self._vectors:
+            sessions, noise = self._model(equation)
+            self._vectors[equation, seed] = fit(sessions, seed=seed, **noise)
+        return self._vectors[equation, seed]
+
+    def _model(self, equation: str) -> tuple[Sessions, dict[str, int]]:
+        train = self.train
+        return {
+            "eq. 3": (planted.without_bookings(train), {}),
+            "eq. 3 + market noise": (planted.without_bookings(train), MARKET_NOISE),
+            "eq. 4": (train, {}),
+            "eq. 4, bookings shuffled": (planted.shuffle_bookings(train), {}),
+            "eq. 5": (train, MARKET_NOISE),
+            "eq. 5, bookings shuffled": (planted.shuffle_bookings(train), MARKET_NOISE),
+        }[equation]
+
+    def styles(self, equation: str, seed: int = 1) -> planted.Agreement:
+        """Compare styles within the market, of items with at least 20 training clicks."""
+        return planted.style_within_market(self.vectors(equation, seed), self.train, self.style)
+
+    def style_gain(self, better: str, worse: str) -> planted.Interval:
+        """Paired gain in style precision@10, per item averaged over seeds."""
+        pairs = [(self.styles(better, seed), self.styles(worse, seed)) for seed in SEEDS]
+        gain = np.mean([more.share - less.share for more, less in pairs], axis=0)
+        return planted.clustered(gain, pairs[0][0].items)
+
+    def rank_gain(self, better: str, worse: str) -> planted.Interval:
+        """Paired gain in normalised booked rank of held-out sessions, averaged over seeds."""
+        pairs = [(self._booked_ranks(better, seed), self._booked_ranks(worse, seed)) for seed in SEEDS]
+        gain = np.mean([less[0] - more[0] for more, less in pairs], axis=0)
+        return planted.clustered(gain, pairs[0][0][1])
+
+    def _booked_ranks(self, equation: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        if (equation, seed) not in self._ranks:
+            vectors = self.vectors(equation, seed)
+            self._ranks[equation, seed] = planted.booked_ranks(vectors, self.train, self.test)
+        return self._ranks[equation, seed]
+
+
+def fit(sessions: Sessions, seed: int = 1, **settings: int) -> ItemVectors:
+    return i2v.Item2Vec(seed=seed, **TRAINING, **settings).fit(sessions, show_progress=False).item_vectors_
+
+
+def make_world(folder: Path, **settings: float) -> World:
+    """Simulate, read, sessionize; only then look at the truth."""
+    log = i2v.simulate(folder / "log", **WORLD, **settings)
+    items = {"path": log / "items.parquet"}
+    events = i2v.read_events(log / "events", items=items, out=folder / "events")
+    sessions = i2v.sessionize(events, booked_weight=1, max_clicks_per_user_day=150)
+    truth = pq.ParquetFile(log / "truth" / "styles.parquet").read()
+    style_of = dict(zip(truth["item_id"].to_pylist(), truth["style"].to_pylist(), strict=True))
+    style = np.array([style_of[item_id] for item_id in sessions.item_ids.to_pylist()])
+    return World(sessions, style, float(np.quantile(sessions.start_us, 0.8)))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("taste"))
+
+
+@pytest.fixture(scope="module")
+def tasteless(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("no_taste"), taste=False, style_geography_correlation=0)
+
+
+def assert_at_chance(found: planted.Interval, bound: float = 0.03) -> None:
+    assert -bound < found.low <= found.high < bound, found
+    assert abs(found.mean) < bound / 2, found
+
+
+def test_styles_are_recovered_within_the_market(world: World) -> None:
+    found = world.styles("eq. 5").corrected()
+    assert found.n > 700
+    assert found.low > 0.5, found
+
+
+def test_styles_that_ignore_geography_are_recovered_too(tmp_path: Path) -> None:
+    placeless = make_world(tmp_path, style_geography_correlation=0)
+    found = placeless.styles("eq. 5").corrected()
+    assert found.n > 700
+    assert found.low > 0.4, found
+
+
+def test_neighbours_lie_in_the_same_market(world: World) -> None:
+    found = planted.market_agreement(world.vectors("eq. 5"), world.train).corrected()
+    assert found.n > 700
+    assert found.low > 0.99, found
+
+
+def test_clicks_shuffled_everywhere_tell_nothing_of_markets(world: World) -> None:
+    everywhere = np.zeros(world.train.n_items, int)
+    shuffled = planted.shuffle_clicks(world.train, everywhere)
+    assert_at_chance(planted.market_agreement(fit(shuffled), shuffled).corrected())
+
+
+def test_clicks_shuffled_within_markets_tell_nothing_of_styles(world: World) -> None:
+    shuffled = planted.shuffle_clicks(world.train, world.train.markets)
+    vectors = fit(shuffled, **MARKET_NOISE)
+    assert planted.market_agreement(vectors, shuffled).corrected().low > 0.99
+    assert_at_chance(planted.style_within_market(vectors, shuffled, world.style).corrected())
+
+
+def test_without_taste_there_is_no_style_to_find(tasteless: World) -> None:
+    found = tasteless.styles("eq. 5").corrected()
+    assert found.n > 500
+    assert_at_chance(found)
+
+
+def test_a_guests_own_history_helps_where_guests_differ_and_only_there(
+    world: World, tasteless: World
+) -> None:
+    differ = planted.personal_gain(world.vectors("eq. 5"), world.sessions, world.cut_us)
+    alike = planted.personal_gain(tasteless.vectors("eq. 5"), tasteless.sessions, tasteless.cut_us)
+    assert min(differ.n, alike.n) > 1000
+    assert differ.low > 0.1, differ
+    assert alike.low < 0 < alike.high < 0.03, alike
+
+
+@pytest.mark.parametrize(
+    ("with_market_noise", "without"), [("eq. 3 + market noise", "eq. 3"), ("eq. 5", "eq. 4")]
+)
+def test_market_noise_sorts_the_market(world: World, with_market_noise: str, without: str) -> None:
+    """Eq. 5: sessions stay in one market, so without noise from it nothing keeps its listings apart."""
+    style = world.style_gain(with_market_noise, without)
+    rank = world.rank_gain(with_market_noise, without)
+    assert style.low > 0.05, style
+    assert rank.low > 0.05, rank
+
+
+@pytest.mark.parametrize(
+    ("with_bookings", "without"), [("eq. 4", "eq. 3"), ("eq. 5", "eq. 3 + market noise")]
+)
+def test_booked_listings_get_closer_to_the_clicks_before(
+    world: World, with_bookings: str, without: str
+) -> None:
+    """Eq. 4, in sessions held out: the listing to be booked ranks higher from clicks on others before it."""
+    rank = world.rank_gain(with_bookings, without)
+    assert rank.n > 2000
+    assert rank.low > 0, rank
+
+
+@pytest.mark.parametrize("equation", ["eq. 4", "eq. 5"])
+def test_only_the_sessions_own_bookings_help(world: World, equation: str) -> None:
+    """The same number of bookings per listing, dealt to other sessions of the market, is worse."""
+    rank = world.rank_gain(equation, f"{equation}, bookings shuffled")
+    style = world.style_gain(equation, f"{equation}, bookings shuffled")
+    assert rank.low > 0, rank
+    assert style.low > 0, style
