@@ -18,18 +18,7 @@ from item2vec.artifacts import RunFolder
 from item2vec.cli import app
 from item2vec.cli.show import brief, number
 
-HEAVY = {
-    "torch",
-    "pandas",
-    "sklearn",
-    "numba",
-    "duckdb",
-    "pyarrow",
-    "numpy",
-    "matplotlib",
-    "pydantic",
-    "annoy",
-}
+HEAVY = {"torch", "pandas", "sklearn", "numba", "duckdb", "pyarrow", "numpy", "matplotlib", "annoy"}
 TINY = """
 [simulate]
 n_users = 120
@@ -95,7 +84,7 @@ def test_every_command_has_help_with_an_example() -> None:
 def test_completion_is_offered_and_knows_the_runs(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tiny.parent)
     found = subprocess.run(
-        [sys.executable, "-c", "from item2vec.cli import main; main()"],
+        [Path(sys.executable).with_name("item2vec")],
         env={
             **os.environ,
             "_ITEM2VEC_COMPLETE": "complete_bash",
@@ -262,4 +251,6 @@ def test_an_interrupt_ends_with_130_and_keeps_what_is_done(tmp_path: Path) -> No
 def test_figures_are_written_for_people() -> None:
     assert number(1234567) == "1,234,567"
     assert number(0.123456) == "0.1235"
-    assert brief({"events": 3, "by_type": {"click": 1}, "rows_in": 1000}) == "events 3 · rows in 1,000"
+    figures = {"events": 3, "by_type": {"click": 1}, "rows_in": 1000}
+    assert brief("events", figures) == "rows in 1,000 · events 3"
+    assert brief("holdout", {"insufficient_data": "no test session"}) == "insufficient data: no test session"

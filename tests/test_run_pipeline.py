@@ -1,0 +1,215 @@
+"""The composition: what is skipped, what runs again, what survives a kill, what load gives back."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import item2vec as i2v
+from item2vec.artifacts import RunFolder, StageEvent, read_release, release_ids
+from item2vec.config import RunConfig
+from item2vec.errors import CorruptArtifactError, LockedRunError, QuarantineError, UsageError
+from item2vec.run import RUN_STAGES, RunResult, run_pipeline
+
+TINY: dict[str, dict[str, Any]] = {
+    "run": {"name": "tiny"},
+    "simulate": {"n_users": 120, "n_listings": 40, "n_markets": 2, "days": 20},
+    "train": {"vector_size": 8, "epochs": 1, "workers": 1},
+    "index": {"n_trees": 5},
+    "evaluate": {"n_bootstrap": 100, "embedding_map": "pca"},
+}
+
+
+def settings(changes: Mapping[str, Mapping[str, Any]] = {}) -> RunConfig:
+    sections = {name: dict(values) for name, values in TINY.items()}
+    for name, values in changes.items():
+        sections.setdefault(name, {}).update(values)
+    return RunConfig.from_sections(sections)
+
+
+def run(runs: Path, changes: Mapping[str, Mapping[str, Any]] = {}) -> tuple[set[str], RunResult]:
+    """Run; return the stages that were not skipped, and the result."""
+    events: list[StageEvent] = []
+    result = run_pipeline(settings(changes), runs, notify=events.append)
+    return {event.stage for event in events if event.state == "done"}, result
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in folder.rglob("*")
+        if path.name != ".lock" and path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with the finished run ``tiny``; its objects are not to be touched."""
+    folder = tmp_path_factory.mktemp("runs")
+    done, result = run(folder)
+    assert done == set(RUN_STAGES)
+    assert result.release is not None
+    return folder
+
+
+def test_the_same_run_again_skips_every_stage_and_changes_nothing(runs: Path) -> None:
+    before = snapshot(runs)
+    done, result = run(runs)
+    assert done == set()
+    assert result.release is not None
+    assert snapshot(runs) == before
+    assert len(release_ids(RunFolder(runs / "tiny"))) == 1
+
+
+LATER = {"index", "recommendations", "evaluation"}
+CHANGES = {
+    "evaluate": ({"evaluate": {"k": 10}}, {"evaluation"}),
+    "split": ({"evaluate": {"test": 0.2}}, {"holdout", "evaluation"}),
+    "recommend": ({"recommend": {"N": 3}}, {"recommendations", "evaluation"}),
+    "index": ({"index": {"n_trees": 6}}, LATER),
+    "train": ({"train": {"seed": 2}}, LATER | {"embeddings", "holdout"}),
+    "sessions": ({"sessions": {"gap_minutes": 20}}, set(RUN_STAGES) - {"simulate", "events"}),
+    "events": ({"events": {"max_quarantined": 0.5}}, set(RUN_STAGES) - {"simulate"}),
+    "simulate": ({"simulate": {"seed": 2}}, set(RUN_STAGES)),
+    "workers": ({"train": {"workers": 2}}, set()),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_one_setting_reruns_only_what_depends_on_it(runs: Path, case: str) -> None:
+    change, rerun = CHANGES[case]
+    done, _ = run(runs, change)
+    assert done <= rerun
+    assert min(rerun, key=RUN_STAGES.index, default=None) in {*done, None}
+    assert run(runs)[0] == set()  # back again: everything is still there
+    assert run(runs, change)[0] == set()
+
+
+def test_a_run_is_reproducible_byte_by_byte_with_one_worker(runs: Path, tmp_path: Path) -> None:
+    _, first = run(runs)
+    _, second = run(tmp_path)
+    assert first.release is not None
+    assert second.release is not None
+    for stage in first.release.stages:
+        one, two = (result.objects[stage].manifest["files"] for result in (first, second))
+        assert one == two, stage
+    assert first.release.id == second.release.id
+
+
+def test_load_answers_as_the_written_table_does(runs: Path) -> None:
+    import pyarrow.parquet as pq
+
+    _, result = run(runs)
+    rec = i2v.load(runs / "tiny")
+    table = pq.read_table(result.objects["recommendations"].path / "similar_items").to_pylist()
+    target = table[0]["target_item_id"]
+    rows = sorted((row for row in table if row["target_item_id"] == target), key=lambda row: row["rank"])
+    ids, scores = rec.similar_items(target, N=len(rows))
+    assert list(ids) == [row["item_id"] for row in rows]
+    np.testing.assert_allclose(scores, [row["score"] for row in rows], rtol=1e-5)
+    items = pq.read_table(result.objects["sessions"].path / "items.parquet")
+    markets = dict(zip(items["item_id"].to_pylist(), items["market"].to_pylist(), strict=True))
+    ids, _ = rec.similar_items(target, N=3, where={"market": markets[target]})
+    assert [markets[item] for item in ids] == [markets[target]] * 3
+
+
+def test_load_and_query_import_nothing_heavy(runs: Path) -> None:
+    program = f"""
+import sys
+import item2vec as i2v
+rec = i2v.load({str(runs / "tiny")!r})
+item = rec.vocabulary.ids[0].as_py()
+ids, scores = rec.similar_items(item, N=3)
+assert len(ids) == 3
+rec.recommend([[item]], N=3)
+heavy = {{"torch", "pandas", "sklearn", "numba", "duckdb", "matplotlib"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("stage", ["embeddings", "index"])
+def test_load_refuses_a_damaged_file_by_name(tmp_path: Path, stage: str) -> None:
+    _, result = run(tmp_path)
+    for path in sorted(result.objects[stage].path.rglob("*")):
+        if path.is_file():
+            whole = path.read_bytes()
+            path.chmod(0o644)
+            path.write_bytes(whole[:100] + bytes([whole[100] ^ 4]) + whole[101:])
+            with pytest.raises(CorruptArtifactError, match=path.name.replace(".", r"\.")):
+                i2v.load(tmp_path / "tiny")
+            path.write_bytes(whole)
+    assert i2v.load(tmp_path / "tiny")
+
+
+def test_load_opens_older_releases(runs: Path) -> None:
+    _, old = run(runs)
+    assert old.release is not None
+    run(runs, {"train": {"seed": 2}})
+    assert read_release(runs / "tiny").id != old.release.id
+    item = i2v.load(runs / "tiny").vocabulary.ids[0].as_py()
+    new_ids, _ = i2v.load(runs / "tiny").similar_items(item)
+    old_ids, _ = i2v.load(runs / "tiny", release=old.release.id[:10]).similar_items(item)
+    assert list(new_ids) != list(old_ids)
+    run(runs)
+
+
+def test_a_stage_that_is_not_there_is_named(runs: Path) -> None:
+    with pytest.raises(UsageError, match="no stage 'traning'; it has simulate, events"):
+        run_pipeline(settings(), runs, until="traning")
+
+
+def test_two_writers_are_kept_apart(runs: Path) -> None:
+    with RunFolder(runs / "tiny").lock(), pytest.raises(LockedRunError, match="tiny"):
+        run(runs)
+
+
+def test_the_report_says_that_the_figures_come_from_the_twin(runs: Path) -> None:
+    _, result = run(runs)
+    text = (result.objects["evaluation"].path / "report.html").read_text()
+    assert "all sessions" in text
+    assert result.objects["holdout"].figures["items"] <= result.objects["embeddings"].figures["items"]
+
+
+def test_refused_rows_of_a_stopped_run_can_be_looked_at(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    rows = "".join(f"u{n},{n if n % 2 else 'soon'},click,a{n}\n" for n in range(40))
+    log.write_text("user_id,ts,event_type,item_id\n" + rows)
+    config = RunConfig.from_sections({"run": {"name": "bad"}, "events": {"path": str(log)}})
+    with pytest.raises(QuarantineError, match=r"refused rows are in .*bad/quarantine"):
+        run_pipeline(config, tmp_path / "runs")
+    assert list((tmp_path / "runs" / "bad" / "quarantine").glob("*.parquet"))
+    assert not (tmp_path / "runs" / "bad" / "CURRENT").exists()
+
+
+KILLED_AT = ("events", "sessions", "embeddings", "index", "recommendations", "evaluation")
+
+
+@pytest.mark.parametrize("stage", KILLED_AT)
+def test_a_killed_run_goes_on_and_ends_the_same(runs: Path, tmp_path: Path, stage: str) -> None:
+    """Kill -9 as soon as the stage before has its object, that is inside this stage; then run again."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
+        "import test_run_pipeline as t; t.run(Path(sys.argv[2]))"
+    )
+    before = tmp_path / "tiny" / "objects" / RUN_STAGES[RUN_STAGES.index(stage) - 1]
+    command = [sys.executable, "-c", program, str(Path(__file__).parent), str(tmp_path)]
+    with subprocess.Popen(command) as process:
+        while not list(before.glob("*/MANIFEST.json")) and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    done, result = run(tmp_path)
+    assert stage in done
+    _, whole = run(runs)
+    assert result.release is not None
+    assert whole.release is not None
+    assert result.release.id == whole.release.id
+    assert not list(RunFolder(tmp_path / "tiny").tmp.glob("*"))
