@@ -239,4 +239,5 @@ def _svg(figure: Figure, name: str) -> str:
     rest = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", rest)
     # Two plots of one page must not share names of clip paths and markers.
     rest = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", rest)
-    return f"{head}>{rest}".strip()
+    widest = round(104 * figure.get_figwidth())  # letters stay about as large as the page's
+    return f'{head} style="max-width:{widest}px">{rest}'.strip()

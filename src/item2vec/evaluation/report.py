@@ -209,13 +209,14 @@ def _template() -> Any:
     return environment.get_template("report.html.j2")
 
 
-def _number(value: Any, digits: int = 1) -> str:
-    """Write a figure; "–" stands for one without a case."""
+def _number(value: Any, digits: int | None = 1) -> str:
+    """Write a figure, in short where `digits` is None; "–" stands for one without a case."""
     if value is None:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    text = f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+    fraction = f"{value:,g}" if digits is None else f"{value:,.{digits}f}"
+    text = f"{value:,}" if isinstance(value, int) else fraction
     return text.replace("-", "−")
 
 
