@@ -223,3 +223,33 @@ def test_recall_and_mrr_agree_with_ir_measures():
         found = ir_measures.calc_aggregate([ir_measures.R @ k, ir_measures.RR @ k], qrels, run)
     assert recall_at(ranks, k).mean() == pytest.approx(found[ir_measures.R @ k])
     assert reciprocal_rank_at(ranks, k).mean() == pytest.approx(found[ir_measures.RR @ k])
+
+
+def test_intervals_are_over_sessions_not_prefixes():
+    """Half of the sessions hit with all their nine prefixes, half never: 40 cases of information, not 360."""
+    scorer = Fixed(["a", "b"], [2, 1])
+    test = Sessions.from_lists([["a"] * 10, ["b"] * 10] * 20)
+    interval = evaluate_next_item({"s": scorer}, test, k=1, n_bootstrap=500).scorers["s"].recall
+    assert interval.value == 50
+    assert 25 < interval.high - interval.low < 37  # 2 · 1.96 · 50 / √40 = 31; over prefixes it would be 10
+
+
+def test_the_recommender_is_a_scorer():
+    from item2vec.embeddings import ItemVectors
+    from item2vec.evaluation import Scorer, index_recall
+    from item2vec.index import ItemIndex
+    from item2vec.recommendations import Recommender
+
+    rng = np.random.default_rng(0)
+    vocabulary = Vocabulary(pa.array([f"i{i}" for i in range(40)]), np.arange(40, 0, -1))
+    vectors, contexts = rng.standard_normal((2, 40, 8)).astype(np.float32)
+    model = ItemVectors(vocabulary, vectors, contexts)
+    recommender = Recommender(model)
+    assert isinstance(recommender, Scorer)
+    test = Sessions.from_lists([["i1", "i2"], ["unseen", "i3", "i4"]])
+    figures = evaluate_next_item({"item2vec": recommender}, test, n_bootstrap=10).scorers["item2vec"]
+    assert figures.n_empty_answers == 1  # the history of one unseen item
+    best = 1 + (vectors[1] @ contexts.T > vectors[1] @ contexts[2]).sum()
+    assert figures.ranks[0] == best
+    for mode in ("similar", "next"):
+        assert index_recall(ItemIndex.build(model, mode, backend="exact"), model, n_queries=20).recall == 1
