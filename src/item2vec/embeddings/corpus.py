@@ -26,9 +26,9 @@ def _keep_known(
 
 
 def _keep_probabilities(counts: npt.NDArray[np.float64], sample: float) -> npt.NDArray[np.float32]:
-    """word2vec's subsampling of frequent items; 1 everywhere when `sample` is 0."""
+    """word2vec's subsampling of frequent items; an empty array when `sample` is 0."""
     if sample == 0:
-        return np.ones(len(counts), np.float32)
+        return np.zeros(0, np.float32)
     ratio = sample * counts.sum() / np.maximum(counts, 1e-300)
     kept: npt.NDArray[np.float32] = np.minimum(1.0, np.sqrt(ratio) + ratio).astype(np.float32)
     return kept
@@ -57,7 +57,7 @@ def build_corpus(sessions: Sessions, min_count: int, sample: float) -> tuple[Voc
         booked_items=booked,
         booked_offsets=booked_offsets,
         weights=np.array(sessions.weights, np.float32),
-        keep=np.ones(0, np.float32),
+        keep=np.zeros(0, np.float32),
         item_markets=item_markets,
     )
     if len(trainable_sessions(corpus)) == 0:

@@ -111,6 +111,9 @@ class NumbaEngine:
         self.plans = [make_plan(corpus, settings) for _ in range(self.workers)]
         n_noise = settings.negative + settings.market_negative
         self.scratch = [make_scratch(n_inputs, n_noise, self.stride) for _ in range(self.workers)]
+        run = _Run(self, 0, sessions, 0, (0.0, 0.0))
+        self.draw = compiled(draw_windows, *run.draw_arguments())
+        self.train = compiled(train_windows, *run.train_arguments(0), stride=self.stride)
 
     @property
     def clicks_per_epoch(self) -> float:
@@ -175,7 +178,10 @@ class _Run:
         epoch: int,
         rates: tuple[float, float],
     ) -> None:
-        self.engine, self.worker, self.order, self.rates = engine, worker, np.ascontiguousarray(order), rates
+        self.engine, self.order = engine, np.ascontiguousarray(order)
+        self.plan, self.scratch = engine.plans[worker], engine.scratch[worker]
+        self.start, self.end = rates
+        self.rates = np.array([self.start, self.start])
         entropy = np.random.SeedSequence([engine.seed & 0xFFFFFFFFFFFFFFFF, epoch, worker, 1])
         self.cursor = Cursor(
             session=np.zeros(1, np.int64),
@@ -186,24 +192,26 @@ class _Run:
         )
         self.results = np.zeros(len(TERMS) + 1)
 
+    def draw_arguments(self) -> tuple[Any, ...]:
+        engine = self.engine
+        return engine.corpus, engine.noise, self.order, engine.settings, self.plan, self.cursor
+
+    def train_arguments(self, n: int) -> tuple[Any, ...]:
+        engine = self.engine
+        return engine.tables, self.plan, self.scratch, n, engine.settings.negative, self.rates, self.results
+
     def __call__(self, stop: threading.Event) -> None:
-        engine, plan, scratch = self.engine, self.engine.plans[self.worker], self.engine.scratch[self.worker]
+        engine = self.engine
         lengths = np.diff(engine.corpus.offsets)[self.order]
         clicks = max(float((engine.corpus.weights[self.order].astype(np.float64) * lengths).sum()), 1e-9)
-        start, end = self.rates
-        rates = np.array([start, start])
-        drawn = (engine.corpus, engine.noise, self.order, engine.settings, plan, self.cursor)
-        trained = (engine.tables, plan, scratch, 0, engine.settings.negative, rates, self.results)
-        draw, train = compiled(draw_windows, *drawn), compiled(train_windows, *trained, stride=engine.stride)
         while not stop.is_set():
-            n = draw(*drawn)
+            n = engine.draw(*self.draw_arguments())
             if n == 0:
                 break
-            rates[0] = rates[1]
-            rates[1] = start + (end - start) * min(self.cursor.done[0] / clicks, 1.0)
-            train(
-                engine.stride, engine.tables, plan, scratch, n, engine.settings.negative, rates, self.results
-            )
+            self.rates[0] = self.rates[1]
+            share = min(self.cursor.done[0] / clicks, 1.0)
+            self.rates[1] = self.start + (self.end - self.start) * share
+            engine.train(engine.stride, *self.train_arguments(n))
 
 
 def _progress(runs: list[_Run]) -> tuple[float, float]:

@@ -277,20 +277,33 @@ def row_dot(typing, stride, x, i, y, j):  # type: ignore[no-untyped-def]
     return types.float32(stride, x, types.int64, y, types.int64), codegen
 
 
+def _prefetch(ctx: Any, b: Any, array_type: Any, array: Any, offset: Any) -> None:
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, INT32, INT32, INT32])
+    function = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
+    pointer = _pointer(ctx, b, array_type, array, offset, ir.IntType(8))
+    b.call(function, [pointer, *(ir.Constant(INT32, k) for k in (0, 3, 1))])
+
+
+@intrinsic
+def prefetch(typing, array, i):  # type: ignore[no-untyped-def]
+    """Ask for the cache line of array[i], which will be needed soon."""
+
+    def codegen(ctx, b, sig, args):  # type: ignore[no-untyped-def]
+        _prefetch(ctx, b, sig.args[0], *args)
+        return ctx.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
 @intrinsic(prefer_literal=True)
 def prefetch_row(typing, stride, table, i):  # type: ignore[no-untyped-def]
-    """Ask for the cache lines of a row that will be needed soon."""
+    """Ask for the cache lines of a row."""
     d = stride.literal_value
 
     def codegen(ctx, b, sig, args):  # type: ignore[no-untyped-def]
-        _, table, i = args
-        byte = ir.IntType(8)
-        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), INT32, INT32, INT32])
-        prefetch = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
         for c in range(0, d, ROW_ALIGNMENT):
-            at = b.add(i, ctx.get_constant(types.int64, c))
-            pointer = _pointer(ctx, b, sig.args[1], table, at, byte)
-            b.call(prefetch, [pointer, *(ir.Constant(INT32, k) for k in (1, 3, 1))])
+            _prefetch(ctx, b, sig.args[1], args[1], b.add(args[2], ctx.get_constant(types.int64, c)))
         return ctx.get_dummy_value()
 
     return types.void(stride, table, types.int64), codegen

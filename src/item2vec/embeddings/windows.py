@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from item2vec.embeddings import simd
 from item2vec.embeddings.simd import (
     TARGETS,
     add_scaled_row,
@@ -133,14 +136,8 @@ def _add_losses(scratch, plan, negative, results):  # type: ignore[no-untyped-de
     scratch.losses[:] = 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def train_windows(stride, tables, plan, scratch, n, negative, rates, results):  # type: ignore[no-untyped-def]
-    """Train the first `n` windows of a plan, the learning rate going from rates[0] to rates[1].
-
-    `results` (float64, 5) gains −log σ summed per term, in the order of `TERMS`, and the number of window
-    pairs. A window sees the tables as they were at its start and changes them at its end; other threads may
-    change them at any time, which skip-gram forgives.
-    """
+@njit(inline="always")
+def _train_in_order(stride, tables, plan, scratch, n, negative, rates, results):  # type: ignore[no-untyped-def]
     fall = (rates[1] - rates[0]) / n
     _reset_signs(scratch, plan, negative)
     for i in range(n):
@@ -161,3 +158,23 @@ def train_windows(stride, tables, plan, scratch, n, negative, rates, results):  
                 stride, np.float32(1), scratch.deltas, v * stride, tables.inputs, scratch.inputs[v]
             )
     _add_losses(scratch, plan, negative, results)
+
+
+def _make_train_windows(simd_version: str):  # type: ignore[no-untyped-def]
+    """Define the kernel over a digest of simd.py: numba's cache looks at this file and at closures only."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def train_windows(stride, tables, plan, scratch, n, negative, rates, results):  # type: ignore[no-untyped-def]
+        """Train the first `n` windows of a plan, the learning rate going from rates[0] to rates[1].
+
+        `results` (float64, 5) gains −log σ summed per term, in the order of `TERMS`, and the number of
+        window pairs. A window sees the tables as they were at its start and changes them at its end; other
+        threads may change them at any time, which skip-gram forgives.
+        """
+        if simd_version:
+            _train_in_order(stride, tables, plan, scratch, n, negative, rates, results)
+
+    return train_windows
+
+
+train_windows = _make_train_windows(hashlib.sha256(Path(simd.__file__).read_bytes()).hexdigest())
