@@ -177,14 +177,16 @@ def position_plot(
     labels: dict[int, str] = {}
     for colour, lines in zip(_cycle(len(by_position)), by_position.values(), strict=True):
         shown = [line for line in lines if line["n"] >= min_cases]
-        positions = [line["position"] for line in shown]
-        axes.plot(positions, [line["recall"] for line in shown], color=colour, linewidth=2, marker="o", ms=4)
+        recall = {line["position"]: line["recall"] for line in shown}
+        span = range(min(recall, default=1), max(recall, default=0) + 1)
+        values = [recall.get(position, np.nan) for position in span]  # a hidden position breaks the line
+        axes.plot(list(span), values, color=colour, linewidth=2, marker="o", ms=4)
         for line in shown:
             name = f"{line['position']}{'+' if line['or_more'] else ''}"
             labels[line["position"]] = f"{name}\nn={line['n']:,}"
     axes.set_xticks(sorted(labels), [labels[position] for position in sorted(labels)])
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("clicks so far")
+    axes.set_xlabel("items so far")
     axes.set_ylabel(f"Recall@{k}, %")
     return Plot(_svg(figure, "positions"), _legend(list(by_position)))
 
