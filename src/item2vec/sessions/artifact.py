@@ -185,8 +185,8 @@ def _load(path: Path) -> Sessions:
     items = _read(path / "items.parquet")
     item_ids = col.one_array(items["item_id"])
     folders = sorted(file.parent.relative_to(path / "sessions") for file in path.glob(f"sessions/**/{_PART}"))
-    clicks = pa.concat_tables([_read(path / "clicks" / folder / _PART) for folder in folders])
-    rows = pa.concat_tables([_read(path / "sessions" / folder / _PART) for folder in folders])
+    clicks = _read_parts(path / "clicks", folders, clicks_schema(item_ids.type))
+    rows = _read_parts(path / "sessions", folders, sessions_schema(item_ids.type))
     session_ids = col.numpy_numbers(rows["session_id"])
     lengths = col.numpy_numbers(rows["n_clicks"])
     offsets = col.offsets_of(lengths)
@@ -217,6 +217,13 @@ def _load(path: Path) -> Sessions:
     )
     in_order = bool((np.diff(session_ids) > 0).all())
     return sessions if in_order else sessions.take(np.argsort(session_ids, kind="stable"))
+
+
+def _read_parts(path: Path, folders: list[Path], schema: pa.Schema) -> pa.Table:
+    parts = [_read(path / folder / _PART) for folder in folders]
+    if any(part.schema != schema for part in parts):
+        raise ValueError(f"the columns of {path.name} are not {', '.join(schema.names)}")
+    return pa.concat_tables(parts)
 
 
 def _present(column: pa.ChunkedArray) -> pa.Array | None:

@@ -193,9 +193,8 @@ def _no_events(rules: Rules) -> str:
 
 
 def _no_sessions(rules: Rules) -> str:
-    lost = ", ".join(
-        f"{count:,} to {rule}" for rule, count in rules.clicks.items() if rule not in ("in", "kept")
-    )
+    counts = [(rule, count) for rule, count in rules.clicks.items() if rule not in ("in", "kept")]
+    lost = ", ".join(f"{count:,} as {rule}" for rule, count in counts)
     return (
         f"no session is left: of {rules.clicks['in']:,} {rules.config.kind} events the rules took {lost};"
         " lower min_length or min_dwell_seconds, or raise the caps"

@@ -38,7 +38,7 @@ class DuckDBEngine:
 
     def open_events(self, files: Sequence[str]) -> None:
         """Make the Parquet files readable as the table ``events``."""
-        with _plain_errors("the event files"):
+        with _plain_errors():
             self._connection.read_parquet(list(files)).create_view("events")
 
     def put(self, name: str, table: pa.Table) -> None:
@@ -47,7 +47,7 @@ class DuckDBEngine:
 
     def create(self, name: str, sql: str) -> int:
         """Store the rows of a query under a name (replacing what it held) and return their number."""
-        with _plain_errors(name):
+        with _plain_errors():
             row = self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}").fetchone()
         return int(row[0]) if row else 0
 
@@ -57,7 +57,7 @@ class DuckDBEngine:
 
     def fetch(self, sql: str) -> pa.Table:
         """Return the rows of a query, in its order."""
-        with _plain_errors("a result"):
+        with _plain_errors():
             return self._connection.sql(sql).to_arrow_reader(_BATCH_ROWS).read_all()
 
     def close(self) -> None:
@@ -67,17 +67,14 @@ class DuckDBEngine:
 
 
 @contextmanager
-def _plain_errors(what: str) -> Iterator[None]:
+def _plain_errors() -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as error:
-        raise RunError(
-            f"no memory left for {what} ({_first_line(error)}); raise memory_limit or free the temporary disk"
-        ) from error
+        advice = "raise memory_limit or free the temporary disk"
+        raise RunError(f"no memory left for the sessions: {_first_line(error)}; {advice}") from error
     except (duckdb.Error, OSError) as error:
-        raise SourceError(
-            f"cannot read the events for {what} ({_first_line(error)}); read the log again"
-        ) from error
+        raise SourceError(f"the events cannot be read: {_first_line(error)}; read the log again") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,256 @@
+"""Hand-computed answers, one rule at a time, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sessions_referee import Event, write_events
+
+from item2vec.errors import ConfigError, DataError, EmptyDataError, SourceError
+from item2vec.sessions import SessionsConfig, sessionize
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+def log(text, user="u", market=None):
+    """Read words such as ``b!@90`` or ``d~20@200``: item, kind, dwell, second; no kind is a click."""
+    events = []
+    kinds = {"": "click", "!": "booking", "*": "wishlist", "?": "impression", "x": "rejection"}
+    for n, word in enumerate(text.split()):
+        item, kind, dwell, seconds = re.fullmatch(r"([a-w]+)([!*?x]?)(?:~(\d+))?@([\d.]+)", word).groups()
+        ts_us = round(float(seconds) * 1e6)
+        stay = None if dwell is None else float(dwell)
+        events.append(
+            Event(user, ts_us, kinds[kind], item, event_id=f"{n:04}", dwell_seconds=stay, market=market)
+        )
+    return events
+
+
+CASES = {
+    "a gap of exactly 30 minutes does not split": ("a@0 b@1800", {}, "ab", [""]),
+    "one microsecond more does": ("a@0 b@1800 c@3600.000001 d@3601", {}, "ab cd", ["", ""]),
+    "single clicks are no session": ("a@0 b@5000 c@5001", {}, "bc", [""]),
+    "repeats are kept": ("a@0 a@1 b@2 a@3", {}, "aaba", [""]),
+    "repeats collapse": ("a@0 a@1 b@2 a@3", {"repeats": "collapse"}, "aba", [""]),
+    "repeats are made unique": ("a@0 a@1 b@2 a@3", {"repeats": "unique"}, "ab", [""]),
+    "length counts after repeats": ("a@0 a@1 b@9000 c@9001", {"repeats": "collapse"}, "bc", [""]),
+    "a stay of exactly 30 s stays": ("a@0 b@30 c@59.9 d@100", {"min_dwell_seconds": 30}, "acd", [""]),
+    "a stay lasts over the whole run": ("a@0 a@20 b@31 c@32", {"min_dwell_seconds": 30}, "aac", [""]),
+    "a short run goes as a whole": ("a@0 a@20 b@29 c@90", {"min_dwell_seconds": 30}, "bc", [""]),
+    "the last run is unknown and kept": ("a@0 b@60 b@61", {"min_dwell_seconds": 30}, "abb", [""]),
+    "the source's dwell goes first": ("a~5@0 b~30@60 c@61 d@62", {"min_dwell_seconds": 30}, "bd", [""]),
+    "another action ends a stay": ("a@0 b*@10 c@50 d@90", {"min_dwell_seconds": 30}, "cd", [""]),
+    "an action on the same item does not": ("a@0 a*@10 c@50 d@90", {"min_dwell_seconds": 30}, "acd", [""]),
+    "an impression or a rejection is no move": (
+        "a@0 b?@10 bx@11 c@50",
+        {"min_dwell_seconds": 30},
+        "ac",
+        [""],
+    ),
+    "dwell does not merge sessions": ("a@0 b@1700 c@1710 d@3450", {"min_dwell_seconds": 30}, "acd", [""]),
+    "collapse comes after dwell": (
+        "a@0 b@60 a@65 c@125",
+        {"min_dwell_seconds": 30, "repeats": "collapse"},
+        "ac",
+        [""],
+    ),
+    "a booking is no token and does not split": ("a@0 a!@900 b@1800", {}, "ab", ["a"]),
+    "a booking bridges no gap": ("a@0 b@1 c!@1500 c@3000 d@3001", {}, "ab cd", ["", ""]),
+    "a booking before the click is not the click's": ("b!@0 a@10 b@20", {}, "ab", [""]),
+    "a booking at the click's own time is": ("a@0 b@20 b!@20", {}, "ab", ["b"]),
+    "24 hours after the last click still count": (f"a@0 b@10 a!@{DAY + 10}", {}, "ab", ["a"]),
+    "a second more does not": (f"a@0 b@10 a!@{DAY + 11}", {}, "ab", [""]),
+    "the window is a setting": (
+        f"a@0 b@10 a!@{HOUR + 11} b!@{HOUR}",
+        {"booking_window_hours": 1},
+        "ab",
+        ["b"],
+    ),
+    "the latest session that clicked it": (
+        "a@0 b@1 a@9000 c@9001 d@20000 e@20001 a!@20002",
+        {},
+        "ab ac de",
+        ["", "a", ""],
+    ),
+    "an item booked twice counts once": ("a@0 b@1 b!@2 a!@3 b!@4", {}, "ab", ["ba"]),
+    "without market nothing else is booked": ("a@0 b@1 c!@2", {}, "ab", [""]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_hand_computed(tmp_path, name):
+    text, keys, expected, booked = CASES[name]
+    sessions = sessionize(write_events(tmp_path, log(text)), **keys)
+    assert ["".join(items) for items in sessions.to_lists()] == expected.split()
+    ids = sessions.item_ids.to_pylist()
+    rows = np.split(sessions.booked, sessions.booked_offsets[1:-1])
+    assert ["".join(ids[token] for token in row) for row in rows] == booked
+    assert sessions.weights.tolist() == [5.0 if items else 1.0 for items in booked]
+
+
+def test_a_booking_goes_to_a_session_of_its_market(tmp_path):
+    events = log("a@0 b@1", market="Bern") + log("c@9000 d@9001", market="Köln")
+    events += log("e!@9002", market="Bern") + log("f!@9003", market="Aarau")
+    sessions = sessionize(write_events(tmp_path, events))
+    assert sessions.to_lists() == [["a", "b"], ["c", "d"]]
+    assert [sessions.item_ids[token].as_py() for token in sessions.booked] == ["e"]
+    assert sessions.booked_offsets.tolist() == [0, 1, 1]
+    expected = {"in": 2, "booked_clicked": 0, "booked_market": 1, "unattributed": 1}
+    assert sessions.funnel["bookings"] == expected
+
+
+def test_over_active_users_are_dropped_with_their_bookings(tmp_path):
+    many = log("a@0 b@1 c@2 d@3 a!@4", user="robot") + log(f"a@0 b@1 c@{DAY} d@{DAY + 1}", user="guest")
+    table = write_events(tmp_path, many)
+    for caps in ({"max_session_length": 3}, {"max_clicks_per_user_day": 3}):
+        sessions = sessionize(table, **caps)
+        assert set(sessions.user_ids.to_pylist()) == {"guest"}
+        assert sessions.funnel["users"] == {"in": 2, "over_active": 1, "kept": 1}
+        assert sessions.funnel["clicks"] == {"in": 8, "over_active": 4, "too_short": 0, "kept": 4}
+        assert sessions.funnel["bookings"]["over_active"] == 1
+    assert len(sessionize(table, max_session_length=4)) == 3
+
+
+def test_session_ids_do_not_depend_on_other_days(tmp_path):
+    first = log("a@0 b@1", user="z") + log("c@5 d@6", user="k")
+    more = log(f"a@{DAY} d@{DAY + 1}", user="a")
+    one_day = sessionize(write_events(tmp_path / "one", first))
+    two_days = sessionize(write_events(tmp_path / "two", first + more))
+    assert one_day.session_ids.tolist() == [0, 1]
+    assert two_days.session_ids.tolist() == [0, 1, 1 << 32]
+    assert two_days.user_ids.to_pylist() == ["k", "z", "a"]
+
+
+def test_integer_ids_and_item_attributes(tmp_path):
+    events = [Event("u", n * 1_000_000, "click", item, event_id=str(n)) for n, item in enumerate([10, 9, 10])]
+    items = pa.table({"item_id": [11, 9], "price": [1.5, 2.5], "market": ["Bern", "Köln"]})
+    sessions = sessionize(write_events(tmp_path, events, items))
+    assert sessions.id_type == "int64"
+    assert sessions.to_lists() == [[10, 9, 10]]
+    expected = [
+        {"item_id": 9, "market": "Köln", "price": 2.5},
+        {"item_id": 10, "market": None, "price": None},
+    ]
+    assert sessions.items.to_pylist() == expected
+    assert (sessions.markets.tolist(), sessions.market_names) == ([0, -1], ("Köln",))
+
+
+def test_items_not_in_any_session_are_left_out(tmp_path):
+    sessions = sessionize(write_events(tmp_path, log("a@0 b@9000 c@9001 d!@9002 c!@9003 e*@9004")))
+    assert sessions.item_ids.to_pylist() == ["b", "c"]
+
+
+def test_bookings_become_one_sequence_per_user(tmp_path):
+    text = f"a!@0 c@1 b!@{400 * DAY} a!@{900 * DAY}"
+    sessions = sessionize(write_events(tmp_path, log(text) + log("a!@5", user="v")), kind="booking")
+    assert sessions.kind == "booking"
+    assert sessions.to_lists() == [["a", "b", "a"]]
+    assert (sessions.booked.tolist(), sessions.weights.tolist()) == ([], [1.0])
+    assert sessions.funnel["tokens"] == {"in": 4, "too_short": 1, "kept": 3}
+
+
+def test_progress_shows_the_steps(tmp_path, capsys):
+    sessionize(write_events(tmp_path, log("a@0 b@1")), show_progress=True)
+    assert "sessions" in capsys.readouterr().err
+
+
+def test_nothing_left_says_what_took_it(tmp_path):
+    table = write_events(tmp_path, log("a@0 b@10 c@5000", user="u"))
+    with pytest.raises(
+        EmptyDataError, match=r"of 3 click events .* 1 as short_dwell, 2 as too_short; lower min_length"
+    ):
+        sessionize(table, min_dwell_seconds=30)
+
+
+def test_no_clicks_names_the_other_kind(tmp_path):
+    with pytest.raises(EmptyDataError, match=r"no click events \(2 booking\).*kind='booking'"):
+        sessionize(write_events(tmp_path, log("a!@0 b!@1")))
+    with pytest.raises(EmptyDataError, match="none at all"):
+        sessionize(write_events(tmp_path / "empty", []))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"gap_minutes": 0}, "gap_minutes"),
+        ({"gap_minutes": float("nan")}, "gap_minutes"),
+        ({"min_dwell_seconds": -1}, "min_dwell_seconds"),
+        ({"min_dwell_seconds": 1801}, "longer than the gap"),
+        ({"min_length": 0}, "min_length"),
+        ({"repeats": "drop"}, "repeats"),
+        ({"kind": "view"}, "kind"),
+        ({"kind": "booking", "min_dwell_seconds": 30}, "min_dwell_seconds: of no meaning"),
+        ({"kind": "booking", "gap_minutes": 5}, "gap_minutes: of no meaning"),
+        ({"booking_window_hours": -1}, "booking_window_hours"),
+        ({"booked_weight": 0}, "booked_weight"),
+        ({"max_session_length": 0}, "max_session_length"),
+        ({"max_clicks_per_user_day": 1.5}, "max_clicks_per_user_day"),
+        ({"memory_limit": "lots"}, "memory_limit"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path, keys, message):
+    with pytest.raises(ConfigError, match=message):
+        sessionize(write_events(tmp_path, log("a@0 b@1")), **keys)
+
+
+def test_a_missing_and_a_damaged_event_file(tmp_path):
+    table = write_events(tmp_path, log("a@0 b@1"))
+    with open(table.files[0], "r+b") as file:
+        file.truncate(40)
+    with pytest.raises(SourceError, match="events cannot be read"):
+        sessionize(table)
+    table.files[0] = str(tmp_path / "nowhere.parquet")
+    with pytest.raises(SourceError, match="nowhere"):
+        sessionize(table)
+
+
+def test_item_table_with_a_repeated_id(tmp_path):
+    items = pa.table({"item_id": ["a", "a"]})
+    with pytest.raises(DataError, match="twice"):
+        sessionize(write_events(tmp_path, log("a@0 b@1"), items))
+
+
+def test_signature_and_config_have_the_same_keys_and_defaults():
+    import inspect
+
+    parameters = inspect.signature(sessionize).parameters
+    keys = {
+        name: p.default for name, p in parameters.items() if name not in ("events", "out", "show_progress")
+    }
+    assert keys == {name: field.default for name, field in SessionsConfig.model_fields.items()}
+
+
+def test_sql_stays_in_the_shared_dialect():
+    banned = r"QUALIFY|ILIKE|::|\[|LIST\(|ARRAY|EPOCH|TIMESTAMP|IGNORE NULLS|FILTER|//|HASH\(|RANDOM|EXCLUDE"
+    texts = {file.name: file.read_text("utf-8") for file in (files("item2vec.sessions") / "sql").iterdir()}
+    assert len(texts) > 10
+    for name, text in texts.items():
+        assert not re.search(banned, re.sub(r"--.*", "", text), re.IGNORECASE), name
+
+
+def test_results_have_the_same_types_in_every_engine(tmp_path):
+    # DuckDB's SUM is a HUGEINT that lands in Parquet as a double, Spark's ROW_NUMBER is 32 bits wide.
+    from item2vec.sessions.duckdb_engine import DuckDBEngine
+    from item2vec.sessions.rules import Rules
+
+    engine = DuckDBEngine("500MB")
+    engine.open_events(write_events(tmp_path, log("a@0 b@1 a!@2")).files)
+    rules = Rules(engine, SessionsConfig(min_dwell_seconds=1))
+    rules.count_events()
+    n_items = len(rules.number_users_and_items())
+    rules.split()
+    rules.filter_clicks()
+    rules.keep_long_sessions()
+    booked = rules.attribute_bookings(np.full(n_items, -1, np.int32))
+    rows, tokens = rules.results()
+    wide, item = pa.int64(), pa.int32()
+    assert rows.schema.types == [wide, pa.string(), wide, wide, wide]
+    assert (tokens.schema.types, booked.schema.types) == ([item, wide], [wide, item])
+    assert engine.fetch("SELECT n, session_num FROM after_short_dwell").schema.types == [wide, wide]
+    engine.close()

@@ -1,0 +1,84 @@
+"""The public logs: the counts that must come out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from item2vec.events import read_events
+from item2vec.sessions import sessionize
+
+pytestmark = pytest.mark.real_data
+
+
+@pytest.fixture(scope="module")
+def google(real_data, tmp_path_factory):
+    return read_events(
+        real_data / "google_merch", importer="google_merch", out=tmp_path_factory.mktemp("google") / "log"
+    )
+
+
+@pytest.fixture(scope="module")
+def trivago(real_data, tmp_path_factory):
+    return read_events(
+        real_data / "trivago_rs19", importer="trivago", out=tmp_path_factory.mktemp("trivago") / "log"
+    )
+
+
+@pytest.fixture(scope="module")
+def reviews(real_data, tmp_path_factory):
+    return read_events(
+        real_data / "airbnb_reviews",
+        importer="airbnb_reviews",
+        out=tmp_path_factory.mktemp("reviews") / "log",
+    )
+
+
+def booked_numbers(sessions):
+    return np.flatnonzero(np.diff(sessions.booked_offsets))
+
+
+def booked_and_clicked(sessions):
+    """Return the number of sessions that booked an item they clicked."""
+    owners = np.repeat(np.arange(len(sessions)), np.diff(sessions.booked_offsets))
+    clickers = np.repeat(np.arange(len(sessions)), np.diff(sessions.offsets))
+    clicked = np.isin(
+        owners * sessions.n_items + sessions.booked, clickers * sessions.n_items + sessions.tokens
+    )
+    return len(np.unique(owners[clicked]))
+
+
+def test_trivago_hotels(trivago):
+    everything = sessionize(trivago, repeats="collapse", min_length=1)
+    assert everything.funnel["clicks"] == {"in": 87_608, "repeats": 69_334, "too_short": 0, "kept": 18_274}
+    sessions = sessionize(trivago, repeats="collapse")
+    assert (len(sessions), sessions.n_clicks) == (3_378, 14_025)
+    # A click-out is a click too, so with no window a booking can only belong to the session it happened in.
+    inside = sessionize(trivago, min_length=1, booking_window_hours=0)
+    booked = set(inside.session_ids[booked_numbers(inside)].tolist())
+    hotels = np.array([len(set(items)) for items in inside.to_lists()])
+    with_two = set(inside.session_ids[hotels >= 2].tolist())
+    assert (len(with_two), len(with_two & booked)) == (3_378, 3_270)
+
+
+def test_airbnb_reviewers(reviews):
+    sequences = sessionize(reviews, kind="booking", repeats="unique")
+    assert len(sequences) == 6_854
+    assert sequences.funnel["tokens"]["in"] == 124_961
+    assert len(sessionize(reviews, kind="booking", repeats="collapse")) == 6_854
+    assert "latitude" in sequences.items.column_names
+    assert (sequences.markets >= 0).all()
+
+
+def test_google_products(google):
+    """Gaps lie between clicks; if ignored rows (checkouts) counted as activity, there would be 37,184 sessions."""
+    everything = sessionize(google, repeats="collapse", min_length=1)
+    assert (len(everything), everything.n_clicks) == (37_257, 100_424)
+    sessions = sessionize(google, repeats="collapse")
+    assert (len(sessions), sessions.n_clicks) == (18_264, 81_431)
+    stayed = sessionize(google, repeats="collapse", min_dwell_seconds=30)
+    assert (len(stayed), stayed.n_clicks) == (14_569, 52_613)
+    assert len(booked_numbers(stayed)) > 1_900
+    assert booked_and_clicked(stayed) / len(booked_numbers(stayed)) > 0.95
+    # A purchase visit buys several products, each once in the session's list.
+    assert np.diff(stayed.booked_offsets).max() > 3
