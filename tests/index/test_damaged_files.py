@@ -126,7 +126,7 @@ def test_structure_alone_stops_what_would_crash_annoy(saved):
         is_leaf = nodes[row, 0] <= capacity
         width = 1 + int(nodes[row, 0]) if is_leaf else 3
         column = int(rng.integers(width))
-        nodes[row, column] ^= np.int32(1) << int(rng.integers(31))
+        nodes.view(np.uint32)[row, column] ^= np.uint32(1) << np.uint32(rng.integers(32))
         nodes.tofile(path)
         with pytest.raises(CorruptArtifactError, match=r"changed\.annoy"):
             check_annoy_file(path, points, n_trees)

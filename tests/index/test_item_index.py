@@ -174,6 +174,8 @@ def test_equal_input_gives_equal_bytes(index, vectors, tmp_path):
             tmp_path / name
         )
     assert folder_bytes(tmp_path / "a") == folder_bytes(tmp_path / "b")
+    ItemIndex.build(vectors, mode=index.mode, backend="annoy", n_trees=20, seed=4).save(tmp_path / "c")
+    assert folder_bytes(tmp_path / "c").get("trees.annoy") != folder_bytes(tmp_path / "a").get("trees.annoy")
     description = json.loads((tmp_path / "a" / "index.json").read_text())
     assert description["recall"]["value"] == index.recall
     assert {"annoy": "n_trees"}.get(index.backend, "recall") in description["recall"]["curve"][0]
@@ -192,6 +194,12 @@ def test_save_never_writes_over_anything(index, tmp_path):
     assert folder_bytes(target) == before
     assert (tmp_path / "file").read_text() == "mine"
     assert sorted(os.listdir(tmp_path)) == ["file", "index"]
+
+
+def test_a_large_batch_answers_as_single_queries_do(index, vectors):
+    whole = index.query(vectors.vectors[:300], 5)
+    for part in (slice(0, 100), slice(100, 300)):
+        np.testing.assert_array_equal(index.query(vectors.vectors[part], 5)[0], whole[0][part])
 
 
 def test_a_failed_save_leaves_nothing(index, tmp_path, monkeypatch):

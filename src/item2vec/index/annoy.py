@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +24,8 @@ SEARCH_K_FOR = 10
 """`search_k` is meant for this many results and grows with more."""
 SURPLUS = 16
 """Candidates beyond the wanted ones: room to see whether a tie runs past the last place."""
+MANY_QUERIES = 256
+"""From this many on, a batch is worth a pool of threads, one per core."""
 
 
 class AnnoyIndex:
@@ -77,8 +81,13 @@ class AnnoyIndex:
     def query(self, queries: npt.NDArray[np.float32], k: int) -> Candidates:
         """Propose up to ``k + SURPLUS`` items per unit query, shape (n_queries, d)."""
         effort = -(-self._settings["search_k"] * max(k, SEARCH_K_FOR) // SEARCH_K_FOR)
-        search = self._trees.get_nns_by_vector
-        found = [search(query, k + SURPLUS, effort) for query in queries.tolist()]
+        search = self._trees.get_nns_by_vector  # lets go of the interpreter lock while it searches
+        points = queries.tolist()
+        if len(points) < MANY_QUERIES:
+            found = [search(point, k + SURPLUS, effort) for point in points]
+        else:
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                found = list(pool.map(lambda point: search(point, k + SURPLUS, effort), points))
         counts = np.fromiter(map(len, found), np.int64, len(found))
         nums = np.fromiter((num for row in found for num in row), np.int32, int(counts.sum()))
         return Candidates(np.repeat(np.arange(len(found)), counts), nums)
