@@ -161,11 +161,12 @@ def test_robots_click_much_and_stay_briefly(sql: duckdb.DuckDBPyConnection) -> N
 
 def test_clicks_drift_towards_the_style_that_is_booked(sql: duckdb.DuckDBPyConnection) -> None:
     query = """
-        WITH b AS (SELECT user_id, market, ts, style FROM events JOIN styles USING (item_id)
+        WITH b AS (SELECT user_id, item_id, market, ts, style FROM events JOIN styles USING (item_id)
                    WHERE event_type = 'booking'),
         c AS (SELECT (b.ts - c.ts) / 3.6e9 AS hours, s.style = b.style AS agrees FROM b
               JOIN (FROM events WHERE event_type = 'click' AND dwell_seconds > 0) c
-              ON b.user_id = c.user_id AND b.market = c.market AND c.ts BETWEEN b.ts - 432000000000 AND b.ts
+              ON b.user_id = c.user_id AND b.market = c.market AND b.item_id <> c.item_id
+              AND c.ts BETWEEN b.ts - 432000000000 AND b.ts
               JOIN styles s ON s.item_id = c.item_id)
         SELECT AVG(agrees::INT) FILTER (hours > 6), AVG(agrees::INT) FILTER (hours <= 1), COUNT(*) FROM c"""
     early, late, n = sql.execute(query).fetchone()

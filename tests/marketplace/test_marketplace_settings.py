@@ -54,10 +54,21 @@ def test_a_block_of_users_does_not_depend_on_the_blocks_after_it(
     assert len(list((three / "events").iterdir())) == 3
     for part in ("part-00000.parquet", "part-00001.parquet"):
         assert _tables(two)[f"events/{part}"] == _tables(three)[f"events/{part}"]
-    ids = np.concatenate(
-        [_column(three, str(p.relative_to(three)), "event_id") for p in (three / "events").iterdir()]
-    )
-    assert len(np.unique(ids)) == len(ids)
+    ids: dict[str, set[str]] = {"event_id": set(), "search_id": set(), "user_id": set()}
+    for path in (three / "events").iterdir():
+        for column, seen in ids.items():
+            found = set(pq.ParquetFile(path).read()[column].drop_null().to_pylist())
+            assert not found & seen, f"{column} of two blocks"
+            seen |= found
+
+
+def test_trips_of_a_user_do_not_overlap(tmp_path: Path) -> None:
+    world = simulate(tmp_path / "w", **{**SMALL, "days": 42, "n_markets": 20, "trips_per_user": 6})
+    events = pq.ParquetFile(world / "events" / "part-00000.parquet").read()
+    user, market = (np.array(events[name].to_pylist()) for name in ("user_id", "market"))
+    moves = (market[1:] != market[:-1]) & (user[1:] == user[:-1])
+    most = np.unique(user[1:][moves], return_counts=True)[1].max()
+    assert most <= 5  # six weeks, six trips at most
 
 
 def test_taste_decides_the_clicks_only_when_switched_on(tmp_path: Path) -> None:
