@@ -240,16 +240,14 @@ def test_flipped_bits_and_missing_files_are_noticed(dated, tmp_path):
     rng = np.random.default_rng(0)
     for file in sorted(file for file in (tmp_path / "s").rglob("*.parquet")):
         whole = file.read_bytes()
-        pages = (
-            len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
-        )  # the footer is the manifest's to guard
+        # Page checksums do not cover the footer: guarding that is the manifest's part.
+        pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
         for _ in range(6):
             damaged = bytearray(whole)
             damaged[rng.integers(4, pages)] ^= 1 << int(rng.integers(8))
             file.write_bytes(damaged)
-            with contextlib.suppress(
-                CorruptArtifactError
-            ):  # a flip may be without effect, never a wrong answer
+            # A flip may be without effect, but never gives a wrong answer.
+            with contextlib.suppress(CorruptArtifactError):
                 assert_same(Sessions.load(tmp_path / "s"), dated)
         file.unlink()
         with pytest.raises(CorruptArtifactError, match="build it again"):

@@ -12,25 +12,9 @@ pytestmark = pytest.mark.real_data
 
 
 @pytest.fixture(scope="module")
-def google(real_data, tmp_path_factory):
-    return read_events(
-        real_data / "google_merch", importer="google_merch", out=tmp_path_factory.mktemp("google") / "log"
-    )
-
-
-@pytest.fixture(scope="module")
-def trivago(real_data, tmp_path_factory):
-    return read_events(
-        real_data / "trivago_rs19", importer="trivago", out=tmp_path_factory.mktemp("trivago") / "log"
-    )
-
-
-@pytest.fixture(scope="module")
-def reviews(real_data, tmp_path_factory):
-    return read_events(
-        real_data / "airbnb_reviews",
-        importer="airbnb_reviews",
-        out=tmp_path_factory.mktemp("reviews") / "log",
+def read(real_data, tmp_path_factory):
+    return lambda folder, name: read_events(
+        real_data / folder, importer=name, out=tmp_path_factory.mktemp(name) / "log"
     )
 
 
@@ -48,7 +32,8 @@ def booked_and_clicked(sessions):
     return len(np.unique(owners[clicked]))
 
 
-def test_trivago_hotels(trivago):
+def test_trivago_hotels(read):
+    trivago = read("trivago_rs19", "trivago")
     everything = sessionize(trivago, repeats="collapse", min_length=1)
     assert everything.funnel["clicks"] == {"in": 87_608, "repeats": 69_334, "too_short": 0, "kept": 18_274}
     sessions = sessionize(trivago, repeats="collapse")
@@ -61,7 +46,8 @@ def test_trivago_hotels(trivago):
     assert (len(with_two), len(with_two & booked)) == (3_378, 3_270)
 
 
-def test_airbnb_reviewers(reviews):
+def test_airbnb_reviewers(read):
+    reviews = read("airbnb_reviews", "airbnb_reviews")
     sequences = sessionize(reviews, kind="booking", repeats="unique")
     assert len(sequences) == 6_854
     assert sequences.funnel["tokens"]["in"] == 124_961
@@ -70,8 +56,9 @@ def test_airbnb_reviewers(reviews):
     assert (sequences.markets >= 0).all()
 
 
-def test_google_products(google):
-    """Gaps lie between clicks; if ignored rows (checkouts) counted as activity, there would be 37,184 sessions."""
+def test_google_products(read):
+    # Gaps lie between clicks; if ignored rows (checkouts, removals) were activity too, it would be 37,184.
+    google = read("google_merch", "google_merch")
     everything = sessionize(google, repeats="collapse", min_length=1)
     assert (len(everything), everything.n_clicks) == (37_257, 100_424)
     sessions = sessionize(google, repeats="collapse")

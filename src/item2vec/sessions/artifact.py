@@ -184,7 +184,9 @@ def _load(path: Path) -> Sessions:
         raise ValueError(f"format {about['format']} is not {_FORMAT}")
     items = _read(path / "items.parquet")
     item_ids = col.one_array(items["item_id"])
-    folders = sorted(file.parent.relative_to(path / "sessions") for file in path.glob(f"sessions/**/{_PART}"))
+    folders = _part_folders(path / "sessions")
+    if folders != _part_folders(path / "clicks"):
+        raise ValueError("clicks and sessions do not have the same days")
     clicks = _read_parts(path / "clicks", folders, clicks_schema(item_ids.type))
     rows = _read_parts(path / "sessions", folders, sessions_schema(item_ids.type))
     session_ids = col.numpy_numbers(rows["session_id"])
@@ -217,6 +219,10 @@ def _load(path: Path) -> Sessions:
     )
     in_order = bool((np.diff(session_ids) > 0).all())
     return sessions if in_order else sessions.take(np.argsort(session_ids, kind="stable"))
+
+
+def _part_folders(path: Path) -> list[Path]:
+    return sorted(file.parent.relative_to(path) for file in path.rglob(_PART))
 
 
 def _read_parts(path: Path, folders: list[Path], schema: pa.Schema) -> pa.Table:
