@@ -35,8 +35,8 @@ class MarketplaceConfig(BaseModel):
     style_geography_correlation: Share = 0.3
     """Share of listings that have their neighbourhood's style; the others' styles ignore geography."""
     taste: bool = True
-    """Whether guests differ (style, listing type, budget, neighbourhood, size of the party). Off: everyone's choices
-    follow popularity, quality, price and the distance from the centre, and nothing else."""
+    """Whether guests differ (style, listing type, budget, neighbourhood, size of the party). Off: everyone's
+    choices follow popularity, quality, price and the distance from the centre, and nothing else."""
     days: Annotated[int, Field(ge=1, le=3650)] = 60
     """Length of the log in days."""
     start_date: date = date(2025, 1, 1)
