@@ -18,7 +18,7 @@ INTEGERS = {
     "HUGEINT",
 }
 TEMPORAL = ("TIMESTAMP", "DATE")
-CURRENCY = r"^\s*([A-Z]{1,3}|[A-Z]{0,3}\p{Sc})?\s*|\s*(\p{Sc}|[A-Z]{3})?\s*$"
+CURRENCY = r"^\s*([A-Z]{0,3}\p{Sc}|[A-Z]{1,3})?\s*|\s*(\p{Sc}|[A-Z]{3})?\s*$"
 LATEST_US = 4_102_444_800_000_000  # 2100-01-01: later stamps are placeholders or a unit mix-up
 CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
 NAIVE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({CLOCK})?$"

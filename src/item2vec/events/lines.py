@@ -79,7 +79,7 @@ class LineReader:
             if last and not self._kept and not data:
                 return
             cut = len(data) if last else data.rfind(newline) + 1
-            if cut == 0:
+            if cut == 0 and not last:
                 rest = data[: MAX_LINE_BYTES + 1] if len(data) > BLOCK_BYTES else data
                 continue
             block, rest = (

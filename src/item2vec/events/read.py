@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from item2vec.errors import ConfigError, UsageError
 from item2vec.events.config import AttributesConfig, EventsConfig
 from item2vec.events.container import Events
 from item2vec.events.importers import Importer, load_importer
-from item2vec.events.publish import private_folder
+from item2vec.events.publish import TemporaryFolder, private_folder
 from item2vec.events.table import write_event_table
 
 PathLike = str | os.PathLike[str]
@@ -114,11 +113,8 @@ def _publish(
     show_progress: bool,
 ) -> Events:
     """Write the table in private and rename it when it is complete."""
-    keep_alive = None
-    if out is None:
-        keep_alive = tempfile.TemporaryDirectory(prefix="item2vec-events-")
-        out = os.path.join(keep_alive.name, "events")
-    target = Path(out)
+    keep_alive = TemporaryFolder("item2vec-events-") if out is None else None
+    target = keep_alive.path / "events" if keep_alive else Path(out or "")
     with private_folder(target) as private:
         write_event_table(settings, preset, private, quarantine, show_progress)
         Events.open(private / "table")

@@ -1,0 +1,109 @@
+"""Item and user tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from event_logs import event_row
+
+from item2vec.errors import QuarantineError, SourceError
+from item2vec.events import Events, read_events
+
+ROWS = [event_row(n) for n in range(8)]
+
+
+@pytest.fixture
+def read(write: Callable[..., Path]) -> Callable[..., Events]:
+    log = write("log.csv", ROWS)
+
+    def read_items(text: str, **keys: Any) -> Events:
+        return read_events(log, items={"path": write("items.csv", text), **keys})
+
+    return read_items
+
+
+def test_columns_are_mapped_and_the_others_kept(read: Callable[..., Events]) -> None:
+    events = read(
+        'id,room,price,lat,colour\ni2,Private,"$1,234.00",1.5,red\ni1,Entire,80,x,\n',
+        columns={"item_id": "id", "listing_type": "room", "latitude": "lat"},
+    )
+    assert events.items is not None
+    assert events.items.to_pylist() == [
+        {"item_id": "i1", "listing_type": "Entire", "latitude": None, "price": 80.0, "colour": ""},
+        {"item_id": "i2", "listing_type": "Private", "latitude": 1.5, "price": 1234.0, "colour": "red"},
+    ]
+    assert events.reconciliation.attributes["items"] == {
+        "rows_in": 2, "ok": 2, "duplicate": 0, "ignored": 0, "quarantined": 0, "unreadable latitude": 1,
+    }  # fmt: skip
+    assert Events.open(events.path).items.equals(events.items)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("$1,234.00", 1234.0),
+        ("$80", 80.0),
+        ("80.5", 80.5),
+        ("€ 12,50", 12.5),
+        ("1.234,50 €", 1234.5),
+        ("US$1,000,000", 1e6),
+        ("EUR 99", 99.0),
+        ("1,234", 1234.0),
+        ("1.234.567", 1234567.0),
+        ("99 CHF", 99.0),
+        ("-5", -5.0),
+        ("free", None),
+        ("12 nights", None),
+        ("", None),
+        ("1,23,4", None),
+        ("nan", None),
+    ],
+)
+def test_prices_carry_currencies(text: str, value: float | None, read: Callable[..., Events]) -> None:
+    events = read(f'item_id,price\ni1,"{text}"\n')
+    assert events.items is not None
+    assert events.items["price"].to_pylist() == [value]
+    bad = events.reconciliation.attributes["items"].get("unreadable price", 0)
+    assert bad == (1 if value is None and text else 0)
+
+
+def test_a_row_repeated_is_counted_and_a_contradiction_refused(read: Callable[..., Events]) -> None:
+    events = read("item_id,market\ni1,Paris\ni1,Paris\n\n")
+    assert events.items is not None
+    assert events.items.to_pylist() == [{"item_id": "i1", "market": "Paris"}]
+    counts = events.reconciliation.attributes["items"]
+    assert (counts["rows_in"], counts["ok"], counts["duplicate"], counts["ignored"]) == (3, 1, 1, 1)
+    with pytest.raises(SourceError, match="differ for item_id 'i1'"):
+        read("item_id,market\ni1,Paris\ni1,Rome\n")
+
+
+def test_bad_rows_go_to_the_quarantine(write: Callable[..., Path]) -> None:
+    log, items = write("log.csv", ROWS), write("items.csv", "item_id,market\ni1,Paris\n,Rome\ni2,a,b\n")
+    with pytest.raises(QuarantineError, match="2 of the 3 rows of the items table"):
+        read_events(log, items=items)
+    events = read_events(log, items=items, max_quarantined=0.9)
+    assert [(row["line"], row["reason"]) for row in events.quarantine().to_pylist()] == [
+        (3, "no item_id"),
+        (4, "too many fields"),
+    ]
+
+
+def test_a_missing_id_column_is_named(read: Callable[..., Events]) -> None:
+    with pytest.raises(SourceError, match=r"no column 'item_id'.*it has id, market"):
+        read("id,market\ni1,Paris\n")
+
+
+def test_users_have_a_table_too_and_integer_ids_stay_integers(write: Callable[..., Path]) -> None:
+    rows = [event_row(n, item_id=n) for n in range(4)]
+    events = read_events(
+        write("log.parquet", rows),
+        items=write("items.csv", "item_id,capacity\n3,4\n1,2\n"),
+        users=write("users.jsonl", '{"user_id": "u1", "country": "FR"}\n'),
+    )
+    assert events.items is not None
+    assert events.items.to_pylist() == [{"item_id": 1, "capacity": 2.0}, {"item_id": 3, "capacity": 4.0}]
+    assert events.users is not None
+    assert events.users.to_pylist() == [{"user_id": "u1", "country": "FR"}]
