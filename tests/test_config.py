@@ -104,6 +104,8 @@ BAD_FILES = {
         r"train\.epochs = 'three': input should be a valid integer",
     ),
     "bool": (MINIMAL + "[train]\nepochs = true\n", r"train\.epochs = True: "),
+    "train range": (MINIMAL + "[train]\nalpha = 0\n", r"train\.alpha is 0.*must be a number above 0"),
+    "train word": (MINIMAL + "[train]\nwindow = 'sesion'\n", r"train\.window is 'sesion'"),
     "range": (MINIMAL + "[index]\nn_trees = 0\n", r"index\.n_trees = 0: .*greater than or equal to 1"),
     "name": (MINIMAL + "[run]\nname = '../up'\n", r"run\.name = '\.\./up'"),
     "no log": ("[train]\nepochs = 3\n", r"no log: set events\.path"),

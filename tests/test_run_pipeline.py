@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,9 @@ TINY: dict[str, dict[str, Any]] = {
     "index": {"n_trees": 5},
     "evaluate": {"n_bootstrap": 100, "embedding_map": "pca"},
 }
+
+
+LEFT = {"objects", "releases", "CURRENT", ".lock"}
 
 
 def settings(changes: Mapping[str, Mapping[str, Any]] = {}) -> RunConfig:
@@ -190,26 +192,83 @@ def test_refused_rows_of_a_stopped_run_can_be_looked_at(tmp_path: Path) -> None:
     assert not (tmp_path / "runs" / "bad" / "CURRENT").exists()
 
 
-KILLED_AT = ("events", "sessions", "embeddings", "index", "recommendations", "evaluation")
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import item2vec.artifacts.folder as folder
+import item2vec.artifacts.releases as releases
+import test_run_pipeline as tests
+
+runs, place = Path(sys.argv[1]), sys.argv[2]
+build_manifest, replace_file = folder.build_manifest, releases.replace_file
+
+def killing_manifest(path, key, figures):
+    if key.stage == place:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return build_manifest(path, key, figures)
+
+def killing_replace(path, body, **options):
+    if path.name == place or path.suffix == place:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace_file(path, body, **options)
+
+folder.build_manifest, releases.replace_file = killing_manifest, killing_replace
+tests.run(runs)
+"""
 
 
-@pytest.mark.parametrize("stage", KILLED_AT)
-def test_a_killed_run_goes_on_and_ends_the_same(runs: Path, tmp_path: Path, stage: str) -> None:
-    """Kill -9 as soon as the stage before has its object, that is inside this stage; then run again."""
-    program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
-        "import test_run_pipeline as t; t.run(Path(sys.argv[2]))"
-    )
-    before = tmp_path / "tiny" / "objects" / RUN_STAGES[RUN_STAGES.index(stage) - 1]
-    command = [sys.executable, "-c", program, str(Path(__file__).parent), str(tmp_path)]
-    with subprocess.Popen(command) as process:
-        while not list(before.glob("*/MANIFEST.json")) and process.poll() is None:
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
+def test_a_run_killed_in_every_stage_ends_like_an_undisturbed_one(runs: Path, tmp_path: Path) -> None:
+    """Kill -9 when a stage has written its files and has no name yet, stage after stage, then publishing."""
+    for place in (*RUN_STAGES, ".json", "CURRENT"):
+        command = [sys.executable, "-c", KILLED, str(tmp_path), place]
+        found = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+        assert found.returncode == -signal.SIGKILL, found.stderr
+        assert not (tmp_path / "tiny" / "objects" / place).exists()
+        with pytest.raises(UsageError, match="holds no release"):
+            i2v.load(tmp_path / "tiny")
+        assert place not in RUN_STAGES or list((tmp_path / "tiny" / "tmp").iterdir())
     done, result = run(tmp_path)
-    assert stage in done
+    assert done == set()
     _, whole = run(runs)
     assert result.release is not None
     assert whole.release is not None
     assert result.release.id == whole.release.id
-    assert not list(RunFolder(tmp_path / "tiny").tmp.glob("*"))
+    assert result.release.path.read_bytes() == whole.release.path.read_bytes()
+    assert {path.name for path in (tmp_path / "tiny").iterdir()} == LEFT
+
+
+def test_a_killed_training_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
+    """The second start does not train the finished epochs again, and ends with the same bytes."""
+    changes = {"train": {"epochs": 4}, "run": {"name": "killed"}}
+    program = (
+        "import os, signal, sys; from pathlib import Path; import test_run_pipeline as tests\n"
+        "import item2vec.embeddings.checkpoint as checkpoint\n"
+        "write = checkpoint.write_checkpoint\n"
+        "def killing(folder, key, state):\n"
+        "    write(folder, key, state)\n"
+        "    if state.epochs_done == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "checkpoint.write_checkpoint = killing\n"
+        f"tests.run(Path(sys.argv[1]), {changes!r})"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    assert found.returncode == -signal.SIGKILL, found.stderr
+    checkpoints = tmp_path / "killed" / "checkpoints" / "embeddings"
+    assert list(checkpoints.glob("epoch-00003*"))
+    resumed = run_pipeline(settings(changes), tmp_path, until="embeddings")
+    whole = run_pipeline(settings({**changes, "run": {"name": "whole"}}), tmp_path, until="embeddings")
+    assert not checkpoints.exists()
+    files = [result.objects["embeddings"].manifest["files"] for result in (resumed, whole)]
+    assert files[0] == files[1]
+
+
+def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_trained_afresh(tmp_path: Path) -> None:
+    checkpoints = tmp_path / "tiny" / "checkpoints" / "embeddings"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "checkpoint.json").write_text('{"fingerprint": "of another training"}')
+    assert run_pipeline(settings(), tmp_path, until="embeddings").objects["embeddings"]
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "checkpoint.json").write_text("{")
+    assert run_pipeline(settings({"train": {"seed": 2}}), tmp_path, until="embeddings").objects["embeddings"]

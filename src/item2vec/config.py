@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from item2vec.embeddings import Item2Vec
+from item2vec.embeddings.hyperparameters import check_hyperparameters
 from item2vec.errors import ConfigError
 from item2vec.evaluation.config import EvaluateConfig
 from item2vec.events import EventsConfig
@@ -150,7 +151,7 @@ class RunConfig:
             simulate=simulate,
             events=events,
             sessions=check("sessions", SessionsConfig),
-            train=check("train", train_model()).model_dump(),
+            train=_train_settings(origin, check("train", train_model()).model_dump()),
             index=check("index", IndexConfig),
             recommend=check("recommend", RecommendConfig),
             evaluate=check("evaluate", EvaluateConfig),
@@ -161,6 +162,15 @@ class RunConfig:
         value = getattr(self, section)
         settings = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
         return {key: setting for key, setting in settings.items() if key not in NOT_HASHED}
+
+
+def _train_settings(origin: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Check the ranges now that `fit` would check after the log has been read."""
+    try:
+        check_hyperparameters(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: train.{error}") from None
+    return settings
 
 
 def simulation_config(overrides: Sequence[str] = ()) -> MarketplaceConfig:

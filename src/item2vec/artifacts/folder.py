@@ -59,6 +59,7 @@ class RunFolder:
             self._acquire(handle)
             shutil.rmtree(self.tmp, ignore_errors=True)
             yield
+            shutil.rmtree(self.tmp, ignore_errors=True)
         finally:
             os.close(handle)  # closing is what frees an flock
 
@@ -117,7 +118,7 @@ class RunFolder:
                 raise
             where = error.filename or scratch
             raise RunError(
-                f"stage {key.stage!r} could not write {where}: {error.strerror}; free some space or check the"
+                f"stage {key.stage!r} failed at {where}: {error.strerror}; free some space or check the"
                 " permissions, then run the same command again"
             ) from error
         finally:
@@ -132,7 +133,7 @@ class RunFolder:
         target = self.object_path(key.stage, key.id)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
-            os.rename(target, self.scratch())  # damaged: moved aside, removed with tmp/ by the next writer
+            os.rename(target, self.scratch())  # damaged: moved aside, removed with tmp/
         os.rename(scratch, target)
         fsync_path(target.parent)
         fsync_path(self.objects)

@@ -70,7 +70,7 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **options)
         except KeyboardInterrupt:
             _fail("interrupted; finished stages are kept, run the same command to go on", INTERRUPTED)
-        except (typer.Exit, typer.Abort):
+        except (typer.Exit, typer.Abort, BrokenPipeError):  # `item2vec show demo | head` is no failure
             raise
         except Exception as error:
             if debug:

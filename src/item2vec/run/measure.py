@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 INSUFFICIENT = "insufficient_data"
 TWIN_NOTE = (
     "Next-item figures come from a twin model with the same settings that saw only the sessions ending before"
-    " T1. The published model is trained on all sessions; the map, the probes, the similar items, the loss and"
-    " the index figures are its own."
+    " T1. The published model is trained on all sessions; map, probes, similar items, loss and index figures"
+    " are its own."
 )
 STATIC_NOTE = "Item attributes are one static snapshot, not as of the day of each session."
 

@@ -6,6 +6,7 @@ the figures come from its twin (stage ``holdout``), trained on the sessions that
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,8 @@ def run_pipeline(
     with folder.lock():
         objects = run_stages(folder, wanted, notify)
         release = publish(folder, objects) if until is None else None
+        if release is not None:  # checkpoints of trainings that were given up
+            shutil.rmtree(folder.path / "checkpoints", ignore_errors=True)
     return RunResult(folder.path, objects, release)
 
 
