@@ -18,6 +18,7 @@ from index_referee import brute_force, make_vectors
 from item2vec.errors import DataError, MissingDependencyError, RunError, SourceError, UsageError
 from item2vec.index import BACKENDS, IndexConfig, ItemIndex
 from item2vec.index import backends as backends_module
+from item2vec.index.recall import measure_recall
 from item2vec.index.search import FEW_ALLOWED
 
 MODES = ("similar", "next")
@@ -351,6 +352,7 @@ def test_recall_counts_what_the_trees_miss(make):
             for i, f, ts in zip(own.tolist(), found.tolist(), truth.tolist(), strict=True)
         ]
     )
+    assert measure_recall(built, vectors.vectors, sample=4000) == pytest.approx(share, abs=1e-9)
     assert built.recall == pytest.approx(share, abs=0.05)
     assert 0.05 < built.recall < 0.95
 

@@ -121,6 +121,17 @@ def test_damaged_parts_are_written_again(rec, tmp_path, damage):
     assert folder_bytes(tmp_path) == good
 
 
+def test_any_changed_byte_of_the_data_is_noticed(rec, tmp_path):
+    write_similar_items(rec, tmp_path, N=5, partition_rows=1000)
+    (part,) = tmp_path.iterdir()
+    good = part.read_bytes()
+    n_data = len(good) - int.from_bytes(good[-8:-4], "little") - 8
+    for position in np.random.default_rng(0).integers(4, n_data, 60).tolist():
+        part.write_bytes(good[:position] + bytes([good[position] ^ 4]) + good[position + 1 :])
+        assert write_similar_items(rec, tmp_path, N=5, partition_rows=1000).n_written == 1
+        assert part.read_bytes() == good
+
+
 @pytest.mark.parametrize("change", ["N", "mode", "partition_rows", "model", "market", "fewer parts"])
 def test_parts_of_another_job_stop_the_run(rec, tmp_path, change):
     arguments = {"N": 5, "partition_rows": 100}

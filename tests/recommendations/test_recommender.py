@@ -135,7 +135,9 @@ CONDITIONS = st.fixed_dictionaries(
             st.lists(st.sampled_from([m for m in MARKETS if m])),
         ),
         "price": st.one_of(
-            st.tuples(st.none() | st.integers(0, 150), st.none() | st.floats(150, 400)),
+            st.tuples(
+                st.none() | st.integers(0, 150), st.none() | st.integers(150, 320) | st.floats(150, 400)
+            ),
             st.sampled_from([55.0, 80]),
         ),
         "room_type": st.one_of(st.sampled_from(ROOMS), st.lists(st.sampled_from(ROOMS), max_size=2)),
@@ -170,6 +172,16 @@ def test_filtered_answers_equal_brute_force(exact, with_trees, where, data):
 
 
 ATTRIBUTES = attribute_rows(*make_catalogue())
+
+
+def test_ranges_include_both_ends(exact):
+    price = next(row["price"] for row in ATTRIBUTES if row.get("price"))
+    at_price = {
+        item for item, row in zip(exact.vectors.ids, ATTRIBUTES, strict=True) if row.get("price") == price
+    }
+    for ends in ((price, price), (price, price + 0.5), (price - 0.5, price)):
+        found, _ = exact.recommend([exact.vectors.ids[0]], N=600, where={"price": ends}, filter_seen=False)
+        assert set(found.tolist()) == at_price
 
 
 def test_dates_can_be_filtered(exact):
