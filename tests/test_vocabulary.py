@@ -65,6 +65,22 @@ def test_refuses_what_is_not_a_vocabulary(ids: pa.Array, counts: list[int], mess
         Vocabulary(ids, np.array(counts))
 
 
+def test_opening_a_vocabulary_imports_no_pandas() -> None:
+    import subprocess
+    import sys
+
+    program = """
+import sys
+import numpy as np, pyarrow as pa
+ids = pa.StringArray.from_buffers(2, pa.py_buffer(np.array([0, 1, 2], np.int32)), pa.py_buffer(b"ab"))
+from item2vec.vocabulary import Vocabulary
+v = Vocabulary.from_table(Vocabulary(ids, np.array([2, 1])).to_table())
+v.nums(ids), v.nums(["a"]), v.item_ids([1]), v.num("a")
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_large_strings_become_strings() -> None:
     vocabulary = Vocabulary(pa.chunked_array([pa.array(["a", "b"], pa.large_string())]), np.array([1, 1]))
     assert vocabulary.id_type == "string"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from item2vec.arrow import arrow_numbers, numpy_numbers
 from item2vec.errors import DataError, EmptyDataError, UnknownItemError
 
 ItemId = str | int
@@ -101,27 +102,20 @@ class Vocabulary:
         """Return the numbers of many items, shape (n,), int32, −1 where an item is unknown."""
         if isinstance(item_ids, pa.Array | pa.ChunkedArray):
             found = pc.index_in(item_ids.cast(self.ids.type), value_set=self.ids)
-            return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int32)
+            return numpy_numbers(found, missing=-1)
         lookup = self._nums
         return np.fromiter((lookup.get(item_id, -1) for item_id in item_ids), np.int32)
 
     def item_ids(self, item_nums: Sequence[int] | npt.NDArray[np.integer]) -> list[ItemId]:
         """Return the ids of the given numbers, in their order."""
-        ids: list[ItemId] = self.ids.take(pa.Array.from_buffers(*_int64_array(item_nums))).to_pylist()
+        ids: list[ItemId] = self.ids.take(arrow_numbers(np.asarray(item_nums, np.int64))).to_pylist()
         return ids
 
     def to_table(self) -> pa.Table:
         """Return the columns ``item_id`` and ``count`` in item-number order."""
-        counts = pa.Array.from_buffers(*_int64_array(self.counts))
-        return pa.Table.from_arrays([self.ids, counts], names=["item_id", "count"])
+        return pa.Table.from_arrays([self.ids, arrow_numbers(self.counts)], names=["item_id", "count"])
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Vocabulary:
         """Rebuild a vocabulary from :meth:`to_table`."""
-        return cls(table["item_id"].combine_chunks(), table["count"].to_numpy())
-
-
-def _int64_array(values: Sequence[int] | npt.NDArray[np.integer]) -> tuple[pa.DataType, int, list[object]]:
-    """Describe an int64 Arrow array without ``pa.array``, which imports pandas (slow in a server's start)."""
-    array = np.ascontiguousarray(values, np.int64)
-    return pa.int64(), len(array), [None, pa.py_buffer(array)]
+        return cls(table["item_id"].combine_chunks(), numpy_numbers(table["count"]))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from item2vec.arrow import arrow_numbers, numpy_numbers
 from item2vec.errors import CorruptArtifactError, DataError
 from item2vec.sessions import columns as col
 from item2vec.sessions.container import Sessions
@@ -133,9 +134,9 @@ def _click_table(part: Sessions) -> pa.Table:
     lengths = np.diff(part.offsets)
     pos = np.arange(part.n_clicks, dtype=np.int64) - np.repeat(part.offsets[:-1], lengths)
     arrays = [
-        col.arrow_numbers(np.repeat(part.session_ids, lengths)),
-        col.arrow_numbers(pos.astype(np.int32)),
-        part.item_ids.take(col.arrow_numbers(part.tokens)),
+        arrow_numbers(np.repeat(part.session_ids, lengths)),
+        arrow_numbers(pos.astype(np.int32)),
+        part.item_ids.take(arrow_numbers(part.tokens)),
         _optional(part.ts_us, part.n_clicks),
     ]
     return pa.Table.from_arrays(arrays, schema=clicks_schema(part.item_ids.type))
@@ -144,20 +145,20 @@ def _click_table(part: Sessions) -> pa.Table:
 def _session_table(part: Sessions, markets: npt.NDArray[np.int32]) -> pa.Table:
     schema = sessions_schema(part.item_ids.type)
     booked = pa.ListArray.from_arrays(
-        col.arrow_numbers(part.booked_offsets.astype(np.int32)),
-        part.item_ids.take(col.arrow_numbers(part.booked)),
+        arrow_numbers(part.booked_offsets.astype(np.int32)),
+        part.item_ids.take(arrow_numbers(part.booked)),
         type=schema.field("booked").type,
     )
     users = pa.nulls(len(part), pa.string()) if part.user_ids is None else part.user_ids
     arrays = [
-        col.arrow_numbers(part.session_ids),
+        arrow_numbers(part.session_ids),
         users,
         _optional(part.start_us, len(part)),
         _optional(part.end_us, len(part)),
         _market_names(part, markets),
         booked,
-        col.arrow_numbers(part.weights),
-        col.arrow_numbers(np.diff(part.offsets)),
+        arrow_numbers(part.weights),
+        arrow_numbers(np.diff(part.offsets)),
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
 
@@ -175,7 +176,7 @@ def _market_names(sessions: Sessions, nums: npt.NDArray[np.int32]) -> pa.Array:
 
 
 def _optional(values: npt.NDArray[np.int64] | None, length: int) -> pa.Array:
-    return pa.nulls(length, pa.int64()) if values is None else col.arrow_numbers(values)
+    return pa.nulls(length, pa.int64()) if values is None else arrow_numbers(values)
 
 
 def _load(path: Path) -> Sessions:
@@ -189,13 +190,13 @@ def _load(path: Path) -> Sessions:
         raise ValueError("clicks and sessions do not have the same days")
     clicks = _read_parts(path / "clicks", folders, clicks_schema(item_ids.type))
     rows = _read_parts(path / "sessions", folders, sessions_schema(item_ids.type))
-    session_ids = col.numpy_numbers(rows["session_id"])
-    lengths = col.numpy_numbers(rows["n_clicks"])
+    session_ids = numpy_numbers(rows["session_id"])
+    lengths = numpy_numbers(rows["n_clicks"])
     offsets = col.offsets_of(lengths)
-    if not np.array_equal(np.repeat(session_ids, lengths), col.numpy_numbers(clicks["session_id"])):
+    if not np.array_equal(np.repeat(session_ids, lengths), numpy_numbers(clicks["session_id"])):
         raise ValueError("clicks and sessions name different sessions")
     pos = np.arange(clicks.num_rows, dtype=np.int64) - np.repeat(offsets[:-1], lengths)
-    if not np.array_equal(pos, col.numpy_numbers(clicks["pos"])):
+    if not np.array_equal(pos, numpy_numbers(clicks["pos"])):
         raise ValueError("the positions of the clicks have gaps")
     booked = col.one_array(rows["booked"])
     markets, market_names = col.encode_markets(col.one_array(items["market"]))
@@ -204,8 +205,8 @@ def _load(path: Path) -> Sessions:
         tokens=col.token_array(clicks["item_id"], item_ids),
         offsets=offsets,
         booked=col.token_array(booked.flatten(), item_ids),
-        booked_offsets=col.numpy_numbers(booked.offsets) - booked.offsets[0].as_py(),
-        weights=col.numpy_numbers(rows["weight"]),
+        booked_offsets=numpy_numbers(booked.offsets) - booked.offsets[0].as_py(),
+        weights=numpy_numbers(rows["weight"]),
         session_ids=session_ids,
         user_ids=_present(rows["user_id"]),
         start_us=_numbers_if_present(rows["start_us"]),
@@ -237,4 +238,4 @@ def _present(column: pa.ChunkedArray) -> pa.Array | None:
 
 
 def _numbers_if_present(column: pa.ChunkedArray) -> npt.NDArray[np.int64] | None:
-    return None if column.null_count else col.numpy_numbers(column)
+    return None if column.null_count else numpy_numbers(column)

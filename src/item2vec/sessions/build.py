@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
 
+from item2vec.arrow import arrow_numbers, numpy_numbers
 from item2vec.errors import ConfigError, EmptyDataError
 from item2vec.sessions import columns as col
 from item2vec.sessions.config import SessionsConfig
@@ -148,27 +149,27 @@ def _build(rules: Rules, items: pa.Table | None) -> Sessions:
 def _assemble(
     rules: Rules, items: pa.Table, rows: pa.Table, tokens: pa.Table, booked: pa.Table | None
 ) -> Sessions:
-    session_ids = col.numpy_numbers(rows["session_id"])
-    clicked = col.numpy_numbers(tokens["item_num"])
-    bought = np.zeros(0, np.int32) if booked is None else col.numpy_numbers(booked["item_num"])
-    owners = np.zeros(0, np.int64) if booked is None else col.numpy_numbers(booked["session_id"])
+    session_ids = numpy_numbers(rows["session_id"])
+    clicked = numpy_numbers(tokens["item_num"])
+    bought = np.zeros(0, np.int32) if booked is None else numpy_numbers(booked["item_num"])
+    owners = np.zeros(0, np.int64) if booked is None else numpy_numbers(booked["session_id"])
     n_booked = np.bincount(np.searchsorted(session_ids, owners), minlength=len(session_ids))
     used, new_num = _used(items.num_rows, clicked, bought)
-    items = items.take(col.arrow_numbers(used))
+    items = items.take(arrow_numbers(used))
     markets, market_names = col.encode_markets(col.one_array(items["market"]))
     weight = rules.config.booked_weight
     return Sessions(
         item_ids=col.one_array(items["item_id"]),
         tokens=new_num[clicked],
-        offsets=col.offsets_of(col.numpy_numbers(rows["n_clicks"])),
+        offsets=col.offsets_of(numpy_numbers(rows["n_clicks"])),
         booked=new_num[bought],
         booked_offsets=col.offsets_of(n_booked),
         weights=np.where(n_booked > 0, weight, 1.0).astype(np.float32),
         session_ids=session_ids,
         user_ids=col.one_array(rows["user_id"]),
-        start_us=col.numpy_numbers(rows["start_us"]),
-        end_us=col.numpy_numbers(rows["end_us"]),
-        ts_us=col.numpy_numbers(tokens["ts_us"]),
+        start_us=numpy_numbers(rows["start_us"]),
+        end_us=numpy_numbers(rows["end_us"]),
+        ts_us=numpy_numbers(tokens["ts_us"]),
         markets=markets,
         market_names=market_names,
         items=items.combine_chunks(),

@@ -9,40 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from item2vec.arrow import arrow_numbers, numpy_numbers
 from item2vec.errors import DataError
-
-_NUMPY_NUMBERS: dict[pa.DataType, np.dtype[Any]] = {
-    pa.int32(): np.dtype(np.int32),
-    pa.int64(): np.dtype(np.int64),
-    pa.float32(): np.dtype(np.float32),
-}
-_ARROW_NUMBERS = {numpy: arrow for arrow, numpy in _NUMPY_NUMBERS.items()}
-
-
-def arrow_numbers(values: npt.NDArray[Any]) -> pa.Array:
-    """Wrap a number array as Arrow without copying (``pa.array`` would import pandas)."""
-    values = np.ascontiguousarray(values)
-    return pa.Array.from_buffers(_ARROW_NUMBERS[values.dtype], len(values), [None, pa.py_buffer(values)])
-
-
-def numpy_numbers(column: pa.ChunkedArray | pa.Array, missing: int | None = None) -> npt.NDArray[Any]:
-    """Return an Arrow number column as an array of the same width (``to_numpy`` would import pandas).
-
-    A null becomes `missing`; without it, nulls are an error.
-    """
-    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    dtype: np.dtype[Any] = _NUMPY_NUMBERS[values.type]
-    if not len(values):
-        return np.zeros(0, dtype)
-    validity, data = values.buffers()
-    rows = slice(values.offset, values.offset + len(values))
-    numbers = np.frombuffer(data, dtype)[rows]
-    if not values.null_count:
-        return numbers
-    if missing is None:
-        raise DataError(f"{values.null_count} of {len(values)} values are missing")
-    valid = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")[rows]
-    return np.where(valid, numbers, np.asarray(missing, dtype))
 
 
 def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from item2vec.arrow import arrow_numbers
 from item2vec.errors import DataError, UsageError
 from item2vec.sessions import columns as col
 from item2vec.sessions.checks import check_sessions
@@ -165,7 +166,7 @@ class Sessions:
             booked_offsets=booked_offsets,
             weights=self.weights[rows],
             session_ids=self.session_ids[rows],
-            user_ids=None if self.user_ids is None else self.user_ids.take(col.arrow_numbers(rows)),
+            user_ids=None if self.user_ids is None else self.user_ids.take(arrow_numbers(rows)),
             start_us=None if self.start_us is None else self.start_us[rows],
             end_us=None if self.end_us is None else self.end_us[rows],
             ts_us=None if self.ts_us is None else self.ts_us[clicks],
@@ -173,7 +174,7 @@ class Sessions:
 
     def to_lists(self) -> list[list[ItemId]]:
         """Return every session as a list of item ids, in time order."""
-        ids: list[ItemId] = self.item_ids.take(col.arrow_numbers(self.tokens)).to_pylist()
+        ids: list[ItemId] = self.item_ids.take(arrow_numbers(self.tokens)).to_pylist()
         bounds = self.offsets.tolist()
         return [ids[start:end] for start, end in pairwise(bounds)]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from item2vec.arrow import arrow_numbers
 from item2vec.sessions import columns as col
 from item2vec.sessions.config import SessionsConfig
 from item2vec.sessions.engine import SqlEngine
@@ -60,7 +61,7 @@ class Rules:
     def event_markets(self, n_items: int) -> pa.Array:
         """Return each item's most frequent event market, null where it has none."""
         found = self.engine.fetch(_sql("item_markets"))
-        rows = col.token_array(col.arrow_numbers(col.counter(n_items)), col.one_array(found["item_num"]))
+        rows = col.token_array(arrow_numbers(col.counter(n_items)), col.one_array(found["item_num"]))
         return col.take_or_null(found["market"], rows)
 
     def split(self) -> None:
@@ -105,7 +106,7 @@ class Rules:
         self.on_step("bookings")
         window_us = round(self.config.booking_window_hours * 3600e6)
         known = market_nums >= 0
-        nums = [col.arrow_numbers(col.counter(len(known))[known]), col.arrow_numbers(market_nums[known])]
+        nums = [arrow_numbers(col.counter(len(known))[known]), arrow_numbers(market_nums[known])]
         self.engine.put("item_markets", pa.Table.from_arrays(nums, names=["item_num", "market_num"]))
         of_users = self.engine.create("bookings", _sql("bookings"))
         if "over_active" in self.clicks:
