@@ -174,11 +174,35 @@ def test_two_writers_are_kept_apart(runs: Path) -> None:
         run(runs)
 
 
-def test_the_report_says_that_the_figures_come_from_the_twin(runs: Path) -> None:
+def test_the_measured_twin_saw_only_sessions_that_end_before_the_first_cut(runs: Path) -> None:
+    from item2vec.evaluation import split_sessions
+
     _, result = run(runs)
+    sessions = i2v.Sessions.load(result.objects["sessions"].path)
+    train = split_sessions(sessions, validation=0.1, test=0.1).train
+    assert train.n_clicks < sessions.n_clicks
+    for stage, seen in (("holdout", train), ("embeddings", sessions)):
+        vectors = i2v.ItemVectors.load(result.objects[stage].path / "vectors")
+        clicks = dict(
+            zip(seen.item_ids.to_pylist(), np.bincount(seen.tokens, minlength=seen.n_items), strict=True)
+        )
+        assert vectors.counts.tolist() == [clicks[item] for item in vectors.ids]
     text = (result.objects["evaluation"].path / "report.html").read_text()
-    assert "all sessions" in text
-    assert result.objects["holdout"].figures["items"] <= result.objects["embeddings"].figures["items"]
+    assert "twin model" in text
+    assert "trained on all sessions" in text
+
+
+def test_a_log_too_small_to_measure_is_still_worth_its_vectors(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    rows = "".join(f"u{n},{1_600_000_000 + n},click,{item}\n" for n in range(2) for item in "ab")
+    log.write_text("user_id,ts,event_type,item_id\n" + rows)
+    sections = {"run": {"name": "small"}, "events": {"path": str(log)}, "index": {"backend": "exact"}}
+    result = run_pipeline(RunConfig.from_sections(sections), tmp_path / "runs")
+    assert result.release is not None
+    assert "split leaves no" in result.release.figures["evaluation"]["insufficient_data"]
+    assert "Insufficient data" in (result.objects["evaluation"].path / "report.html").read_text()
+    ids, _ = i2v.load(result.folder).similar_items("a")
+    assert list(ids) == ["b"]
 
 
 def test_refused_rows_of_a_stopped_run_can_be_looked_at(tmp_path: Path) -> None:
