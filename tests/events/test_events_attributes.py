@@ -32,7 +32,7 @@ def test_columns_are_mapped_and_the_others_kept(read: Callable[..., Events]) -> 
     )
     assert events.items is not None
     assert events.items.to_pylist() == [
-        {"item_id": "i1", "listing_type": "Entire", "latitude": None, "price": 80.0, "colour": ""},
+        {"item_id": "i1", "listing_type": "Entire", "latitude": None, "price": 80.0, "colour": None},
         {"item_id": "i2", "listing_type": "Private", "latitude": 1.5, "price": 1234.0, "colour": "red"},
     ]
     assert events.reconciliation.attributes["items"] == {
@@ -107,3 +107,17 @@ def test_users_have_a_table_too_and_integer_ids_stay_integers(write: Callable[..
     assert events.items.to_pylist() == [{"item_id": 1, "capacity": 2.0}, {"item_id": 3, "capacity": 4.0}]
     assert events.users is not None
     assert events.users.to_pylist() == [{"user_id": "u1", "country": "FR"}]
+
+
+def test_further_columns_are_numbers_on_request(read: Callable[..., Events]) -> None:
+    text = "item_id,zip,stars\ni1,02139,4\ni2,,\n"
+    plain, told = read(text).items, read(text, numbers=("stars",)).items
+    assert plain is not None
+    assert told is not None
+    assert plain.to_pylist()[0] == {"item_id": "i1", "zip": "02139", "stars": "4"}
+    assert told.to_pylist() == [
+        {"item_id": "i1", "zip": "02139", "stars": 4.0},
+        {"item_id": "i2", "zip": None, "stars": None},
+    ]
+    with pytest.raises(SourceError, match=r"no column 'star' \(named in numbers\)"):
+        read(text, numbers=("star",))

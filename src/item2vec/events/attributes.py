@@ -17,7 +17,20 @@ from item2vec.events.publish import open_writer, write_quarantine
 from item2vec.events.reasons import BLANK_LINE, CODES
 from item2vec.events.sources import scan_source
 
-NUMBERS = ("latitude", "longitude", "price", "capacity", "bedrooms", "bathrooms", "beds", "rating")
+NUMBERS = (
+    "latitude",
+    "longitude",
+    "price",
+    "capacity",
+    "bedrooms",
+    "beds",
+    "bathrooms",
+    "rating",
+    "n_reviews",
+    "five_star_share",
+    "new_guest_accept_share",
+)
+"""Columns (ours) that are numbers even where the source is text; a config adds its own with ``numbers``."""
 
 
 def write_attributes(
@@ -102,6 +115,10 @@ def _fields(
             raise SourceError(
                 f"{where} has no column {theirs!r} (mapped to {ours}); it has {', '.join(columns)}"
             )
+    if unknown := set(config.numbers) - set(named) - set(columns):
+        raise SourceError(
+            f"{where} has no column {min(unknown)!r} (named in numbers); it has {', '.join(columns)}"
+        )
     kept = {name: name for name in columns if name not in named and name not in named.values()}
     fields: dict[str, tuple[str, str | None]] = {}
     for ours, theirs in (named | kept).items():
@@ -109,9 +126,9 @@ def _fields(
         if ours == key:
             read = sql.integer if id_type == "int64" and key == "item_id" else sql.text
             fields[ours] = (read(theirs, kind, ours), None)
-        elif ours in NUMBERS:
+        elif ours in NUMBERS or ours in config.numbers:
             fields[ours] = (sql.amount(theirs, kind), theirs)
-        elif ours == "market":
+        elif ours == "market" or kind == "VARCHAR":
             fields[ours] = (sql.text(theirs, kind, ours), None)
         else:
             fields[ours] = (quote_name(theirs), None)

@@ -49,6 +49,8 @@ class AttributesConfig(BaseModel):
     """Field separator of CSV; by default a comma, in ``.tsv`` files a tab."""
     columns: dict[str, str] = {}
     """Ours → theirs, e.g. ``{item_id = "id", capacity = "accommodates"}``; other columns are kept as is."""
+    numbers: tuple[str, ...] = ()
+    """Further columns (ours) of a text table to read as numbers; the usual ones (price, …) always are."""
 
 
 class EventsConfig(BaseModel):
