@@ -1,7 +1,7 @@
 """Training speed beside gensim's, on the same corpus in the same run: `python benchmarks/training.py --help`.
 
 Both train skip-gram with the same window, noise and threads. Runs are interleaved (ours, gensim from memory,
-gensim from a file, ours, ...) so that a busy machine hurts all alike; medians and the ratio to gensim's faster
+gensim from a file, ours, ...) so a busy machine hurts all alike; medians and the ratio to gensim's faster
 mode are printed. Clocks stand here and never in the tests.
 """
 

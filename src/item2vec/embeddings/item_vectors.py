@@ -135,7 +135,7 @@ class ItemVectors:
         weights : sequence of float, optional
             One per key; default 1.
         pre_normalize, post_normalize : bool
-            Scale each vector, or the mean, to length 1.
+            Scale the vector of each id, or the mean, to length 1; given vectors are taken as they are.
         ignore_missing : bool
             Skip unknown ids instead of raising.
 
@@ -151,17 +151,16 @@ class ItemVectors:
         for key, weight in zip(keys, weights, strict=True):
             if ignore_missing and not isinstance(key, np.ndarray) and key not in self:
                 continue
-            vector = self._query_vector(key)
-            total += weight * (_unit(vector) if pre_normalize else vector)
+            total += weight * self._query_vector(key, pre_normalize)
             mass += abs(weight)
         if mass == 0:
             raise UsageError("no mean of nothing: none of the keys is known, or every weight is 0")
         mean = (total / mass).astype(np.float32)
         return _unit(mean) if post_normalize else mean
 
-    def _query_vector(self, key: ItemId | npt.NDArray[Any]) -> Rows:
+    def _query_vector(self, key: ItemId | npt.NDArray[Any], norm: bool) -> Rows:
         if not isinstance(key, np.ndarray):
-            return self.get_vector(key)
+            return self.get_vector(key, norm)
         vector = np.asarray(key, np.float32)
         if vector.shape != (self.vector_size,) or not np.isfinite(vector).all():
             raise UsageError(f"a query vector is {self.vector_size} finite numbers; got shape {vector.shape}")

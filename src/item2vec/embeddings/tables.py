@@ -47,4 +47,4 @@ def make_tables(inputs: npt.NDArray[np.float32], outputs: npt.NDArray[np.float32
 def take_rows(flat: npt.NDArray[np.float32], n_items: int, vector_size: int) -> npt.NDArray[np.float32]:
     """Return the (n_items, vector_size) part of a padded table, as a copy."""
     rows = flat.reshape(-1, row_stride(vector_size))
-    return np.ascontiguousarray(rows[:n_items, :vector_size])
+    return rows[:n_items, :vector_size].copy()
