@@ -149,8 +149,9 @@ def train(
         shutil.rmtree(checkpoints)
         model.fit(training, checkpoint_dir=checkpoints, show_progress=bars)
     model.item_vectors_.save(out_dir / VECTORS)
+    # No clock in an object: the same training must write the same bytes.
     history = [{key: entry[key] for key in entry if key != "tokens_per_second"} for entry in model.history_]
-    (out_dir / HISTORY).write_text(json.dumps(history, indent=1, sort_keys=True), "utf-8")  # no clock in an object
+    (out_dir / HISTORY).write_text(json.dumps(history, indent=1, sort_keys=True), "utf-8")
     shutil.rmtree(checkpoints, ignore_errors=True)
     last = history[-1]
     return {
