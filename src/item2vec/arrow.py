@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ _NUMPY_NUMBERS: dict[pa.DataType, np.dtype[Any]] = {
     pa.int64(): np.dtype(np.int64),
     pa.float32(): np.dtype(np.float32),
 }
+T = TypeVar("T", bound=np.generic)
 _ARROW_NUMBERS = {numpy: arrow for arrow, numpy in _NUMPY_NUMBERS.items()}
 
 
@@ -33,12 +34,20 @@ def numpy_numbers(column: pa.ChunkedArray | pa.Array, missing: int | None = None
     dtype: np.dtype[Any] = _NUMPY_NUMBERS[values.type]
     if not len(values):
         return np.zeros(0, dtype)
-    validity, data = values.buffers()
-    rows = slice(values.offset, values.offset + len(values))
-    numbers = np.frombuffer(data, dtype)[rows]
+    numbers = arrow_values(values, dtype)
     if not values.null_count:
         return numbers
     if missing is None:
         raise DataError(f"{values.null_count} of {len(values)} values are missing")
-    valid = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")[rows]
+    bits = np.unpackbits(np.frombuffer(values.buffers()[0], np.uint8), bitorder="little")
+    valid = bits[values.offset : values.offset + len(values)]
     return np.where(valid, numbers, np.asarray(missing, dtype))
+
+
+def arrow_values(array: pa.Array, dtype: type[T] | np.dtype[T]) -> npt.NDArray[T]:
+    """View the values of a primitive Arrow array as `dtype`, undefined where it is null."""
+    data = array.buffers()[1]
+    if data is None or not len(array):
+        return np.zeros(0, dtype)
+    values: npt.NDArray[T] = np.frombuffer(data, dtype)
+    return values[array.offset : array.offset + len(array)]

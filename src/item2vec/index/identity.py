@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
+
+from item2vec.arrow import arrow_values
 
 if TYPE_CHECKING:
     from item2vec.vocabulary import Vocabulary
-
-
-T = TypeVar("T", bound=np.generic)
 
 
 def ids_digest(vocabulary: Vocabulary) -> str:
@@ -35,11 +33,3 @@ def id_ranks(vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
     (n,)."""
     ranks = pc.rank(vocabulary.ids, sort_keys="ascending", tiebreaker="first")
     return (arrow_values(ranks, np.uint64) - 1).astype(np.int32)
-
-
-def arrow_values(array: pa.Array, dtype: type[T]) -> npt.NDArray[T]:
-    """View a primitive Arrow array, its nulls undefined, without ``to_numpy``, which imports pandas."""
-    values: npt.NDArray[T] = np.frombuffer(array.buffers()[1], dtype)[
-        array.offset : array.offset + len(array)
-    ]
-    return values

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from item2vec.arrow import arrow_values
 from item2vec.errors import DataError, UsageError
-from item2vec.index.identity import arrow_values
 from item2vec.vocabulary import Vocabulary
 
 TEXT, NUMBER, TIME, FLAG = "text", "a number", "a date", "true or false"

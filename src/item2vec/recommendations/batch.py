@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from item2vec.arrow import arrow_numbers
 from item2vec.errors import UsageError
 from item2vec.index.arguments import checked_k
 from item2vec.index.space import Mode
@@ -247,14 +248,9 @@ def _to_table(
 ) -> pa.Table:
     ids = job.rec.vocabulary.ids
     columns = [
-        ids.take(_arrow(targets, pa.int32())),
-        ids.take(_arrow(nums, pa.int32())),
-        _arrow(scores, pa.float32()),
-        _arrow(ranks.astype(np.int32), pa.int32()),
+        ids.take(arrow_numbers(targets)),
+        ids.take(arrow_numbers(nums)),
+        arrow_numbers(scores),
+        arrow_numbers(ranks.astype(np.int32)),
     ]
     return pa.Table.from_arrays(columns, names=["target_item_id", "item_id", "score", "rank"])
-
-
-def _arrow(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
-    """Wrap numbers without ``pa.array``, which imports pandas."""
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
