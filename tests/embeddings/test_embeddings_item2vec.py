@@ -433,3 +433,11 @@ def test_every_vector_size_trains(sessions: Sessions) -> None:
         model = fit(few, vector_size=size, epochs=1)
         assert model.item_vectors_.vectors.shape == (len(model.item_vectors_), size)
         assert model.item_vectors_.context_vectors.any()
+
+
+def test_every_seed_epoch_and_thread_draws_its_own_numbers(sessions: Sessions) -> None:
+    from item2vec.embeddings.numba_engine import first_state
+
+    states = [first_state(s, e, w) for s in range(4) for e in range(5) for w in range(3)]
+    assert len({int(state[0]) for state in states}) == len(states)
+    assert first_state(2, 1, 0) == first_state(2, 1, 0)

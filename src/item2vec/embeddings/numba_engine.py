@@ -71,6 +71,11 @@ def make_scratch(n_inputs: int, n_noise: int, stride: int) -> Scratch:
     )
 
 
+def first_state(seed: int, epoch: int, worker: int) -> npt.NDArray[np.uint64]:
+    """Return where a thread's random numbers start in an epoch, shape (1,): any epoch can be repeated alone."""
+    return np.random.SeedSequence([seed, epoch, worker]).generate_state(1, np.uint64).astype(np.uint64)
+
+
 class NumbaEngine:
     """Trains two tables in place of the caller's; one object per training.
 
@@ -159,9 +164,7 @@ class NumbaEngine:
 
     def _slices(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         """Cut a fresh shuffle of the sessions into one slice per thread, of equally many expected clicks."""
-        shuffle = np.random.default_rng([self.seed & 0xFFFFFFFFFFFFFFFF, epoch]).permutation(
-            len(self.sessions)
-        )
+        shuffle = np.random.default_rng([self.seed, epoch]).permutation(len(self.sessions))
         reached = np.cumsum(self.expected_clicks[shuffle])
         cuts = np.searchsorted(reached, reached[-1] * np.arange(1, self.workers) / self.workers)
         return np.split(self.sessions[shuffle], cuts)
@@ -182,11 +185,10 @@ class _Run:
         self.plan, self.scratch = engine.plans[worker], engine.scratch[worker]
         self.start, self.end = rates
         self.rates = np.array([self.start, self.start])
-        entropy = np.random.SeedSequence([engine.seed & 0xFFFFFFFFFFFFFFFF, epoch, worker, 1])
         self.cursor = Cursor(
             session=np.zeros(1, np.int64),
             passes=np.full(1, -1, np.int64),
-            state=entropy.generate_state(1, np.uint64).astype(np.uint64),
+            state=first_state(engine.seed, epoch, worker),
             done=np.zeros(1),
             dropped=np.zeros(1, np.int64),
         )

@@ -71,7 +71,7 @@ def _principal_plane(unit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _tsne(unit: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     start = _principal_plane(unit)
     spread = start[:, 0].std()

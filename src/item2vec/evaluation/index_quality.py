@@ -100,7 +100,7 @@ def index_recall(
     DataError
         If the index is of mode ``"next"`` and there are no context vectors.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     if k < 1:
         raise UsageError(f"k={k}: ask for at least one neighbour")

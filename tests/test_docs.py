@@ -1,0 +1,75 @@
+"""The README is run, not believed: its example, its commands, its tree and its table of defaults."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import item2vec
+from item2vec import Item2Vec
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+PACKAGE = Path(item2vec.__file__).parent
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_python_example_runs_and_prints_what_it_says() -> None:
+    example = next(block for block in blocks("python") if "read_events" in block)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 12
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.strip().splitlines()
+    assert len(printed) == 2
+    assert len(ast.literal_eval(printed[0])) == 5
+
+
+def test_the_commands_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"^make ([a-z-]+)", "\n".join(blocks("sh")), re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+    for name in set(re.findall(r"pipelines/\w+\.(?:toml|sh)", README)):
+        assert (ROOT / name).is_file(), name
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert "make test" in ci
+
+
+def test_the_tree_is_the_tree() -> None:
+    tree = next(block for block in blocks("text") if "src/item2vec" in block)
+    shown = set(re.findall(r"[├└]── ([\w.]+)", tree.split("src/item2vec")[1].split("tests/")[0]))
+    there = {
+        path.name for path in PACKAGE.iterdir() if path.name not in {"__pycache__", "__init__.py", "py.typed"}
+    }
+    assert shown == there
+
+
+def test_the_table_of_defaults_is_the_signature() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| `([^`]+)` \|", README, re.MULTILINE)
+    assert rows, "the README has a table of the defaults that differ from gensim's"
+    from gensim.models import Word2Vec
+
+    ours, theirs = (inspect.signature(cls.__init__).parameters for cls in (Item2Vec, Word2Vec))
+    for name, default, gensim_default in rows:
+        assert repr(ours[name].default) == default, name
+        assert repr(theirs[name].default) == gensim_default, name
+    shared = {name for name in ours if name in theirs and name not in {"self", "workers"}}
+    differing = {name for name in shared if ours[name].default != theirs[name].default}
+    assert differing == {name for name, *_ in rows if name in shared}
+
+
+def test_nothing_speaks_of_the_machine_it_was_written_on() -> None:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    for name in done.stdout.splitlines():
+        path = ROOT / name
+        if path.suffix in {".md", ".py", ".toml", ".sql", ".txt", ".sh", ".yaml"} and path.is_file():
+            text = path.read_text()
+            assert not re.search(r"/(?:work|home|root)/\w", text.replace("test_docs", "")), name
