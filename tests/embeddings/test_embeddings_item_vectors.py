@@ -271,7 +271,7 @@ def test_other_bad_files_are_refused(vectors: ItemVectors, tmp_path: Path) -> No
         ItemVectors.load_word2vec_format(tmp_path / "cut", binary=True)
     with pytest.raises(SourceError, match="not int64"):
         ItemVectors.load_word2vec_format(tmp_path / "w2v", binary=True, id_type="int64")
-    with pytest.raises(DataError, match="one of string, int64"):
+    with pytest.raises(UsageError, match="one of string, int64"):
         ItemVectors.load_word2vec_format(tmp_path / "w2v", binary=True, id_type="uuid")
     (tmp_path / "counts").write_text("a few\n")
     with pytest.raises(SourceError, match="id count"):

@@ -39,9 +39,9 @@ class ItemVectors:
     def __init__(self, vocabulary: Vocabulary, vectors: Rows, context_vectors: Rows | None = None) -> None:
         self.vocabulary = vocabulary
         self.vectors = np.ascontiguousarray(vectors, np.float32)
-        self.context_vectors = (
-            None if context_vectors is None else np.ascontiguousarray(context_vectors, np.float32)
-        )
+        self.context_vectors = context_vectors
+        if context_vectors is not None:
+            self.context_vectors = np.ascontiguousarray(context_vectors, np.float32)
         if self.vectors.ndim != 2 or len(self.vectors) != len(vocabulary) or self.vectors.shape[1] == 0:
             raise DataError(
                 f"{len(vocabulary):,} items need as many rows; the vectors are {self.vectors.shape}"
@@ -236,21 +236,16 @@ class ItemVectors:
     ) -> None:
         """Write the input vectors as word2vec text or binary, which gensim and most tools read.
 
-        Parameters
-        ----------
-        path : path of the vectors
-        fvocab : path, optional
-            Also write ``id count`` lines there; the vector file itself holds no counts.
-        binary : bool
+        With `fvocab`, ``id count`` lines are written there; the vector file itself holds no counts.
 
         Raises
         ------
         DataError
             If an id is empty or holds white space, which the format cannot express.
         """
-        word2vec_format.write(path, self.index_to_key, self.vectors, binary)
+        word2vec_format.write(path, self.vocabulary, self.vectors, binary)
         if fvocab is not None:
-            word2vec_format.write_counts(fvocab, self.index_to_key, self.counts)
+            word2vec_format.write_counts(fvocab, self.vocabulary)
 
     @classmethod
     def load_word2vec_format(
@@ -262,23 +257,14 @@ class ItemVectors:
     ) -> ItemVectors:
         """Read word2vec text or binary, written by anyone.
 
-        Parameters
-        ----------
-        path, fvocab, binary
-            As in :meth:`save_word2vec_format`; without `fvocab` every count is 0.
-        id_type : {"string", "int64"}
+        `id_type` is "string" or "int64"; without `fvocab` every count is 0.
 
         Raises
         ------
         SourceError
             If a file is missing, cut short or not in the format.
         """
-        keys, vectors = word2vec_format.read(path, binary)
-        ids = word2vec_format.as_ids(keys, id_type, path)
-        counts = np.zeros(len(keys), np.int64)
-        if fvocab is not None:
-            counts = word2vec_format.read_counts(fvocab, keys)
-        return cls(Vocabulary(ids, counts), vectors)
+        return cls(*word2vec_format.read(path, fvocab, binary, id_type))
 
     def save(self, path: str | Path) -> None:
         """Write ``vectors.safetensors``, ``items.parquet`` and ``config.json`` into a folder."""

@@ -16,8 +16,9 @@ from numba import typeof, types
 from item2vec.embeddings.alias import Noise
 from item2vec.embeddings.corpus import trainable_sessions
 from item2vec.embeddings.draws import Corpus, Cursor, WindowSettings, draw_windows
-from item2vec.embeddings.simd import LANES, TARGETS, Scratch
+from item2vec.embeddings.simd import TARGETS, Scratch
 from item2vec.embeddings.tables import make_tables, row_stride, take_rows
+from item2vec.embeddings.vector_ir import LANES
 from item2vec.embeddings.windows import TERMS, Plan, train_windows
 
 WINDOWS_AT_ONCE = 8192  # per call of a kernel: its plan stays in the cache, Python's share stays below 2 %
@@ -72,7 +73,7 @@ def make_scratch(n_inputs: int, n_noise: int, stride: int) -> Scratch:
 
 
 def first_state(seed: int, epoch: int, worker: int) -> npt.NDArray[np.uint64]:
-    """Return where a thread's random numbers start in an epoch, shape (1,): any epoch can be repeated alone."""
+    """Return where a thread's random numbers start, shape (1,), so that an epoch can be repeated alone."""
     return np.random.SeedSequence([seed, epoch, worker]).generate_state(1, np.uint64).astype(np.uint64)
 
 

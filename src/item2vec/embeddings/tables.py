@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.embeddings.simd import ROW_ALIGNMENT, Tables
+from item2vec.errors import TrainingError
 
 _HUGE_PAGE = 1 << 21
 
@@ -38,7 +39,14 @@ def make_tables(inputs: npt.NDArray[np.float32], outputs: npt.NDArray[np.float32
     stride = row_stride(d)
     padded = []
     for table in (inputs, outputs):
-        flat = _zeros((n + 1) * stride)
+        try:
+            flat = _zeros((n + 1) * stride)
+        except MemoryError as e:
+            size = 8 * (n + 1) * stride / 1e9
+            raise TrainingError(
+                f"the two tables of {n:,} items × {d} numbers need {size:.1f} GB, more than there is; lower"
+                " vector_size or raise min_count"
+            ) from e
         flat.reshape(n + 1, stride)[:n, :d] = table
         padded.append(flat)
     return Tables(*padded)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from item2vec.embeddings import simd
+from item2vec.embeddings import simd, vector_ir
 from item2vec.embeddings.simd import (
     TARGETS,
     add_scaled_row,
@@ -108,11 +108,10 @@ def _step_window(stride, tables, scratch, plan, i, m, rate):  # type: ignore[no-
     blocks = width // TARGETS
     market = plan.markets[i]
     for v in range(m):
-        x = scratch.inputs[v]
-        other_market = market < 0 or plan.item_markets[x // stride] != market
+        other_market = market < 0 or plan.item_markets[scratch.inputs[v] // stride] != market
         signs_at = width if other_market else 0
         for block in range(blocks):
-            step_input(stride, tables, scratch, x, v, block, signs_at, rate)
+            step_input(stride, tables, scratch, v, block, signs_at, rate)
     for block in range(blocks):
         step_targets(stride, tables, scratch, m, block)
 
@@ -161,7 +160,7 @@ def _train_in_order(stride, tables, plan, scratch, n, negative, rates, results):
 
 
 def _make_train_windows(simd_version: str):  # type: ignore[no-untyped-def]
-    """Define the kernel over a digest of simd.py: numba's cache looks at this file and at closures only."""
+    """Define the kernel over a digest of its intrinsics: numba's cache sees this file and closures only."""
 
     @njit(cache=True, nogil=True, error_model="numpy")
     def train_windows(stride, tables, plan, scratch, n, negative, rates, results):  # type: ignore[no-untyped-def]
@@ -177,4 +176,5 @@ def _make_train_windows(simd_version: str):  # type: ignore[no-untyped-def]
     return train_windows
 
 
-train_windows = _make_train_windows(hashlib.sha256(Path(simd.__file__).read_bytes()).hexdigest())
+_SOURCES = [Path(str(module.__file__)).read_bytes() for module in (simd, vector_ir)]
+train_windows = _make_train_windows(hashlib.sha256(b"".join(_SOURCES)).hexdigest())

@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from item2vec.errors import DataError, SourceError
-from item2vec.vocabulary import ID_TYPES, ItemId
+from item2vec.errors import DataError, SourceError, UsageError
+from item2vec.vocabulary import ID_TYPES, ItemId, Vocabulary
 
 PathLike = str | os.PathLike[str]
 _MAX_KEY_BYTES = 1 << 16  # a longer "key" means that the file is not in this format
 
 
-def write(path: PathLike, keys: Sequence[ItemId], vectors: npt.NDArray[np.float32], binary: bool) -> None:
-    """Write keys and vectors, (n, d) float32; nine digits bring every float32 back exactly."""
-    names = [_name(key) for key in keys]
+def write(path: PathLike, vocabulary: Vocabulary, vectors: npt.NDArray[np.float32], binary: bool) -> None:
+    """Write ids and vectors, (n, d) float32; nine digits bring every float32 back exactly."""
+    names = [_name(key) for key in vocabulary.ids.to_pylist()]
     line = " ".join(["%.9g"] * vectors.shape[1])
     with Path(path).open("wb") as out:
         out.write(b"%d %d\n" % vectors.shape)
@@ -29,10 +29,10 @@ def write(path: PathLike, keys: Sequence[ItemId], vectors: npt.NDArray[np.float3
             out.write(name.encode() + b" " + body)
 
 
-def write_counts(path: PathLike, keys: Sequence[ItemId], counts: npt.NDArray[np.int64]) -> None:
-    """Write one ``key count`` line per item."""
-    lines = (f"{_name(key)} {count}\n" for key, count in zip(keys, counts.tolist(), strict=True))
-    Path(path).write_bytes("".join(lines).encode())
+def write_counts(path: PathLike, vocabulary: Vocabulary) -> None:
+    """Write one ``id count`` line per item."""
+    counts = zip(vocabulary.ids.to_pylist(), vocabulary.counts.tolist(), strict=True)
+    Path(path).write_bytes("".join(f"{_name(key)} {count}\n" for key, count in counts).encode())
 
 
 def _name(key: ItemId) -> str:
@@ -45,14 +45,18 @@ def _name(key: ItemId) -> str:
     return name
 
 
-def read(path: PathLike, binary: bool) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Return the keys and the vectors, (n, d) float32.
+def read(
+    path: PathLike, fvocab: PathLike | None, binary: bool, id_type: str
+) -> tuple[Vocabulary, npt.NDArray[np.float32]]:
+    """Return the items, with the counts of `fvocab` or 0, and their vectors, (n, d) float32.
 
     Raises
     ------
     SourceError
-        If the file is missing, cut short or malformed; the message names the place.
+        If a file is missing, cut short or malformed; the message names the place.
     """
+    if id_type not in ID_TYPES:
+        raise UsageError(f"id_type is {id_type!r}; it is one of {', '.join(ID_TYPES)}")
     try:
         with Path(path).open("rb") as source:
             n, d = _read_header(source, path)
@@ -61,7 +65,8 @@ def read(path: PathLike, binary: bool) -> tuple[list[str], npt.NDArray[np.float3
         raise SourceError(f"cannot read {path}: {e.strerror}") from e
     if len(set(keys)) != len(keys):
         raise SourceError(f"{path} holds an item id twice; each may occur once")
-    return keys, rows
+    counts = np.zeros(n, np.int64) if fvocab is None else _read_counts(fvocab, keys)
+    return Vocabulary(_as_ids(keys, id_type, path), counts), rows
 
 
 def _read_header(source: BinaryIO, path: PathLike) -> tuple[int, int]:
@@ -111,8 +116,7 @@ def _read_binary(
     return keys, rows
 
 
-def read_counts(path: PathLike, keys: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return the counts that :func:`write_counts` wrote, in the order of `keys`."""
+def _read_counts(path: PathLike, keys: Sequence[str]) -> npt.NDArray[np.int64]:
     try:
         pairs = [line.rsplit(" ", 1) for line in Path(path).read_text("utf-8").splitlines() if line]
         counts = {key: int(count) for key, count in pairs}
@@ -123,10 +127,7 @@ def read_counts(path: PathLike, keys: Sequence[str]) -> npt.NDArray[np.int64]:
         raise SourceError(f"{path} is not one 'id count' line for every item: {e}") from e
 
 
-def as_ids(keys: Sequence[str], id_type: str, path: PathLike) -> pa.Array:
-    """Return the keys as an Arrow array of the wanted id type."""
-    if id_type not in ID_TYPES:
-        raise DataError(f"id_type is {id_type!r}; it is one of {', '.join(ID_TYPES)}")
+def _as_ids(keys: Sequence[str], id_type: str, path: PathLike) -> pa.Array:
     try:
         values: list[str] | list[int] = [int(key) for key in keys] if id_type == "int64" else list(keys)
         return pa.array(values, ID_TYPES[id_type])

@@ -1,0 +1,122 @@
+"""Vectors in LLVM's intermediate language: loads, sums of rows, σ and −log σ, lane by lane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+
+LANES = 8  # scores that are worked on at once
+FLOAT, DOUBLE, INT32, INT64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
+SCORES = ir.VectorType(FLOAT, LANES)
+LN2 = 0.6931471805599453
+
+
+def row_width() -> int:
+    """Floats per vector register of the machine we compile for (numba's cache is keyed by that machine)."""
+    from numba.core import config
+
+    features = config.CPU_FEATURES
+    if features is None:
+        features = "" if config.CPU_NAME else binding.get_host_cpu_features().flatten()
+    return 16 if "+avx512f" in features else 8
+
+
+def pointer_to(ctx: Any, b: Any, array_type: Any, array: Any, offset: Any, pointee: ir.Type) -> Any:
+    """Address of array[offset], as a pointer to `pointee`."""
+    data = ctx.make_array(array_type)(ctx, b, array).data
+    return b.bitcast(b.gep(data, [offset]), pointee.as_pointer())
+
+
+class Member:
+    """A member of a named tuple argument, seen from generated code."""
+
+    def __init__(self, ctx: Any, b: Any, tuple_type: Any, value: Any, name: str) -> None:
+        position = tuple_type.fields.index(name)
+        self.ctx, self.b = ctx, b
+        self.type, self.array = tuple_type.types[position], b.extract_value(value, position)
+
+    def at(self, offset: Any, pointee: ir.Type) -> Any:
+        """Address of element `offset`."""
+        return pointer_to(self.ctx, self.b, self.type, self.array, offset, pointee)
+
+    def load(self, offset: Any, kind: ir.Type, align: int = 4) -> Any:
+        """Read a `kind` that starts at element `offset`."""
+        return self.b.load(self.at(offset, kind), align=align)
+
+    def store(self, value: Any, offset: Any, align: int = 4) -> None:
+        """Write a value from element `offset` on."""
+        self.b.store(value, self.at(offset, value.type), align=align)
+
+
+def shuffle(b: Any, x: Any, y: Any, lanes: list[int]) -> Any:
+    """Pick lanes of x and, counted on from there, of y."""
+    return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, len(lanes)), lanes))
+
+
+def splat(b: Any, x: Any, n: int) -> Any:
+    """Put a scalar into n lanes."""
+    kind = ir.VectorType(x.type, n)
+    one = b.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(INT32, 0))
+    return shuffle(b, one, ir.Constant(kind, ir.Undefined), [0] * n)
+
+
+def constant(x: float, n: int = LANES) -> Any:
+    """Put a number into n lanes."""
+    return ir.Constant(ir.VectorType(FLOAT, n), [float(np.float32(x))] * n)
+
+
+def multiply_add(b: Any, x: Any, y: Any, z: Any) -> Any:
+    """x·y + z, which LLVM contracts to one fused instruction."""
+    return b.fadd(b.fmul(x, y, flags=["contract"]), z, flags=["contract", "reassoc", "nsz"])
+
+
+def row_sums(b: Any, rows: list[Any]) -> Any:
+    """Reduce up to eight vectors to their eight sums at once: far fewer shuffles than eight reductions."""
+    width = rows[0].type.count
+    rows = rows + [ir.Constant(rows[0].type, None)] * (LANES - len(rows))
+    while width > LANES:
+        width //= 2
+        rows = [
+            b.fadd(shuffle(b, r, r, list(range(width))), shuffle(b, r, r, list(range(width, 2 * width))))
+            for r in rows
+        ]
+    steps = (
+        ([0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]),
+        ([0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]),
+        ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]),
+    )
+    for low, high in steps:
+        pairs = zip(rows[::2], rows[1::2], strict=True)
+        rows = [b.fadd(shuffle(b, x, y, low), shuffle(b, x, y, high)) for x, y in pairs]
+    return rows[0]
+
+
+def _polynomial(b: Any, function: Callable[[Any], Any], degree: int, low: float, high: float, x: Any) -> Any:
+    """Evaluate the Chebyshev interpolant of `function` on [low, high]; 1e-7 is enough for float32."""
+    fit = np.polynomial.Chebyshev.interpolate(function, degree, domain=[low, high])
+    coefficients = fit.convert(kind=np.polynomial.Polynomial).coef
+    value = constant(coefficients[-1])
+    for c in coefficients[-2::-1]:
+        value = multiply_add(b, value, x, constant(c))
+    return value
+
+
+def sigmoid_and_loss(b: Any, score: Any) -> tuple[Any, Any]:
+    """Return σ(−score) and −log σ(score), lane by lane and saturating, never overflowing."""
+    zero, one = constant(0), constant(1)
+    positive = b.fcmp_ordered(">", score, zero)
+    negated = b.fsub(zero, score)
+    y = b.fmul(b.select(positive, negated, score), constant(1 / LN2))
+    y = b.select(b.fcmp_ordered(">", y, constant(-120)), y, constant(-120))
+    whole = b.fptosi(b.fsub(y, constant(0.5)), ir.VectorType(INT32, LANES))
+    part = b.fsub(y, b.sitofp(whole, SCORES))
+    bias, shift = (ir.Constant(whole.type, [k] * LANES) for k in (127, 23))
+    scale = b.bitcast(b.shl(b.add(whole, bias), shift), SCORES)
+    e = b.fmul(_polynomial(b, np.exp2, 6, -0.5, 0.5, part), scale)  # exp(−|score|)
+    reciprocal = b.fdiv(one, b.fadd(one, e))
+    sigmoid = b.select(positive, b.fmul(e, reciprocal), reciprocal)
+    log1p = b.fmul(e, _polynomial(b, lambda t: np.log1p(t) / t, 8, 0.0, 1.0, e))
+    return sigmoid, b.fadd(b.select(positive, zero, negated), log1p)

@@ -1,0 +1,103 @@
+"""The same start for the same id, the same bytes for the same seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cluster_world import cluster_lists, fit, same, small
+
+from item2vec.embeddings import ItemVectors
+from item2vec.embeddings.initial_rows import initial_rows, item_keys
+from item2vec.errors import (
+    UsageError,
+)
+from item2vec.sessions.container import Sessions
+from item2vec.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Sessions:
+    return Sessions.from_lists(cluster_lists())
+
+
+def test_one_thread_and_a_seed_give_the_same_bytes(sessions: Sessions) -> None:
+    one, again = fit(sessions), fit(sessions)
+    assert same(one.item_vectors_, again.item_vectors_)
+    assert not same(one.item_vectors_, fit(sessions, seed=2).item_vectors_)
+
+
+def test_ids_of_either_type_work() -> None:
+    lists = cluster_lists(200)
+    strings = fit(Sessions.from_lists([[str(i) for i in s] for s in lists]))
+    assert isinstance(strings.item_vectors_.ids[0], str)
+    assert isinstance(fit(Sessions.from_lists(lists)).item_vectors_.ids[0], int)
+
+
+@pytest.mark.parametrize("as_id", [str, int])
+def test_an_item_starts_the_same_whatever_else_there_is(as_id: type) -> None:
+    import pyarrow as pa
+
+    few, many = [as_id(k) for k in (5, 900)], [as_id(k) for k in range(1000)]
+    all_rows = initial_rows(pa.array(many), 32, seed=3)
+    np.testing.assert_array_equal(initial_rows(pa.array(few), 32, seed=3), all_rows[[5, 900]])
+    assert not np.array_equal(initial_rows(pa.array(many), 32, seed=4), all_rows)
+    assert np.abs(all_rows).max() <= 0.5 / 32
+    assert abs(all_rows.mean()) < 5 * (1 / 32 / np.sqrt(12)) / np.sqrt(all_rows.size)
+    np.testing.assert_allclose(all_rows.std(), 1 / 32 / np.sqrt(12), rtol=0.02)
+    correlation = np.corrcoef(all_rows, rowvar=False) - np.eye(32)
+    assert np.abs(correlation).max() < 0.2
+
+
+def test_the_hash_of_an_id_is_pinned_for_ever() -> None:
+    import pyarrow as pa
+
+    assert [hex(k) for k in item_keys(pa.array(["", "a", "Zürich"]))] == PINNED_STRINGS
+    assert [hex(k) for k in item_keys(pa.array([0, 1, -1]))] == PINNED_INTEGERS
+
+
+PINNED_STRINGS = ["0xb4b2797457a0a6e4", "0x2f42665b399ef840", "0x8d579a7fa387470"]
+PINNED_INTEGERS = ["0xe220a8397b1dcdaf", "0x910a2dec89025cc1", "0xe4d971771b652c20"]
+
+
+def test_rare_further_items_leave_the_start_of_the_others_alone() -> None:
+    lists = cluster_lists(300)
+    rows = {}
+    for name, extra in (("few", []), ("many", [[1000 + k, 2000 + k] for k in range(500)])):
+        vectors = fit(Sessions.from_lists(lists + extra), epochs=1, alpha=1e-9, min_alpha=0.0).item_vectors_
+        rows[name] = vectors[list(range(20))]
+    np.testing.assert_allclose(rows["few"], rows["many"], atol=1e-7)
+
+
+def test_init_vectors_are_where_known_items_start(sessions: Sessions) -> None:
+    vocabulary = Vocabulary.from_counts(sessions.item_ids, np.ones(sessions.n_items, np.int64)).ids[:50]
+    known = Vocabulary(vocabulary, np.ones(50, np.int64))
+    rng = np.random.default_rng(0)
+    init = ItemVectors(known, rng.normal(size=(50, 16)), rng.normal(size=(50, 16)))
+    frozen = {"epochs": 1, "alpha": 1e-9, "min_alpha": 0.0}
+    start = small(**frozen).fit(sessions, init_vectors=init, show_progress=False).item_vectors_
+    usual = fit(sessions, **frozen).item_vectors_
+    ids = init.ids
+    np.testing.assert_allclose(start[ids], init[ids], atol=1e-5)
+    rows = [start.key_to_index[i] for i in ids]
+    assert start.context_vectors is not None
+    np.testing.assert_allclose(start.context_vectors[rows], init.context_vectors, atol=1e-5)
+    others = [i for i in start.ids if i not in init]
+    np.testing.assert_allclose(start[others], usual[others], atol=1e-5)
+
+
+def test_init_vectors_must_fit(sessions: Sessions) -> None:
+    import pyarrow as pa
+
+    wide = ItemVectors(Vocabulary(pa.array([1]), np.ones(1)), np.ones((1, 17)))
+    named = ItemVectors(Vocabulary(pa.array(["1"]), np.ones(1)), np.ones((1, 16)))
+    for init in (wide, named):
+        with pytest.raises(UsageError, match="vector_size=16 and int64"):
+            small().fit(sessions, init_vectors=init, show_progress=False)
+
+
+def test_every_seed_epoch_and_thread_draws_its_own_numbers(sessions: Sessions) -> None:
+    from item2vec.embeddings.numba_engine import first_state
+
+    states = [first_state(s, e, w) for s in range(4) for e in range(5) for w in range(3)]
+    assert len({int(state[0]) for state in states}) == len(states)
+    assert first_state(2, 1, 0) == first_state(2, 1, 0)
