@@ -103,3 +103,21 @@ def test_booked_sessions_weigh_more() -> None:
 
     assert lead(heavy) > lead(even) + 0.2
     assert heavy.history_[0]["pairs"] == pytest.approx(2 * (200 * 5 + 200 + 200))
+
+
+def test_forward_windows_know_what_comes_next() -> None:
+    """A ring walked one way: v'_next·v_item is high and v'_previous·v_item low; both ways they are alike."""
+    n = 30
+    starts = np.random.default_rng(0).integers(0, n, 3000)
+    sessions = Sessions.from_lists([((start + np.arange(4)) % n).tolist() for start in starts])
+
+    def lead(**params: object) -> float:
+        v = fit(sessions, epochs=10, window=1, **params).item_vectors_
+        rows = [v.key_to_index[i] for i in range(n)]
+        assert v.context_vectors is not None
+        scores = v.vectors[rows] @ v.context_vectors[rows].T
+        items = np.arange(n)
+        return float((scores[items, (items + 1) % n] - scores[items, (items - 1) % n]).mean())
+
+    assert lead(forward_only=True) > 3
+    assert abs(lead()) < 0.5

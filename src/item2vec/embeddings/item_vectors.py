@@ -107,8 +107,7 @@ class ItemVectors:
             If the item has no vector (it is a ``KeyError`` too).
         """
         row = self.vocabulary.num(key)
-        rows = self.get_normed_vectors() if norm else self.vectors
-        vector: Rows = rows[row]
+        vector: Rows = (self.get_normed_vectors() if norm else self.vectors)[row]
         return vector
 
     def get_normed_vectors(self) -> Rows:
@@ -143,8 +142,7 @@ class ItemVectors:
         ------
         UnknownItemError, UsageError
         """
-        if weights is None:
-            weights = [1.0] * len(keys)
+        weights = [1.0] * len(keys) if weights is None else weights
         if len(weights) != len(keys):
             raise UsageError(f"{len(keys)} keys but {len(weights)} weights; give one weight per key")
         total, mass = np.zeros(self.vector_size, np.float64), 0.0
@@ -211,7 +209,7 @@ class ItemVectors:
     def similar_by_vector(
         self, vector: npt.NDArray[Any], topn: int = 10, restrict_vocab: int | None = None
     ) -> list[tuple[ItemId, float]]:
-        """Return the items nearest to a vector, shape (vector_size,), by cosine: [(id, cosine)]."""
+        """Return the items nearest to a vector, shape (vector_size,), as :meth:`most_similar` does."""
         return self.most_similar([np.asarray(vector)], topn=topn, restrict_vocab=restrict_vocab)
 
     def similar_by_key(
