@@ -1,4 +1,4 @@
-"""`make bench`: every speed figure of the project, each beside the peer or the bound it is measured against."""
+"""`make bench`: every speed figure of the project, beside the peer or the bound it is measured against."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ SUITES = ("ingest", "training", "lookup")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("suites", nargs="*", metavar="suite", help=f"any of {', '.join(SUITES)} (default: all)")
+    known = ", ".join(SUITES)
+    parser.add_argument("suites", nargs="*", metavar="suite", help=f"any of {known} (default: all)")
     chosen = parser.parse_args().suites or SUITES
     unknown = sorted(set(chosen) - set(SUITES))
     if unknown:
-        parser.error(f"unknown suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
+        parser.error(f"unknown suite {', '.join(unknown)}; there are {known}")
     print(machine.describe())
     for name in chosen:
         print(f"\n## {name}\n")

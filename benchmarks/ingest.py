@@ -58,7 +58,7 @@ def main() -> None:
         for number in range(ROUNDS):
             command = [sys.executable, "-c", ROUND, str(log / "events"), str(log / "items.parquet")]
             out = subprocess.run([*command, str(folder / f"out{number}")], check=True, capture_output=True)
-            rounds.append(json.loads(out.stdout))
+            rounds.append(json.loads(out.stdout.splitlines()[-1]))
         seconds = [entry["read"] + entry["sessionize"] for entry in rounds]
         peak = max(entry["peak"] for entry in rounds)
         rows = [

@@ -11,11 +11,10 @@ from pathlib import Path
 
 
 def describe() -> str:
-    """Name the processor, its cores, the memory, the load and the date: a figure means nothing without them."""
-    cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )
+    """Name the processor, its cores, the memory, the load and the date, without which no figure counts."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    cpu = names[0] if names else platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     load = os.getloadavg()[0]
     warning = "  (NOT QUIET: read ratios, not absolutes)" if load > 0.5 else ""

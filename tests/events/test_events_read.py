@@ -277,3 +277,10 @@ def test_no_path_is_a_usage_error() -> None:
 def test_the_package_imports_light() -> None:
     code = "import sys, item2vec.events.config; print({'duckdb', 'pandas', 'torch'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_the_sql_engine_never_draws_its_own_bar(tmp_path):
+    from item2vec.events.engine import Engine
+
+    engine = Engine(tmp_path / "spill", "200MB", "a test")
+    assert engine.run("SELECT current_setting('enable_progress_bar')") == [(False,)]

@@ -38,6 +38,8 @@ class Engine:
                 "autoinstall_known_extensions": "false",
             }
         )
+        # DuckDB's own bar would land on standard output, between a caller's lines
+        self._connection.execute("SET enable_progress_bar = false")
 
     def run(self, sql: str) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
