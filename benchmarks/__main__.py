@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 
 from benchmarks import machine
 
@@ -20,7 +21,7 @@ def main() -> None:
     print(machine.describe())
     for name in chosen:
         print(f"\n## {name}\n")
-        __import__(f"benchmarks.{name}", fromlist=["main"]).main()
+        import_module(f"benchmarks.{name}").main([])
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def batch(vectors: ItemVectors) -> list[list[str]]:
     return rows
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     rows = []
     with threadpool_limits(1):
         rows += lookups("clustered", clustered())

@@ -24,9 +24,9 @@ def describe() -> str:
     )
 
 
-def peak_memory_gib() -> float:
-    """Return this process's peak resident memory in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def peak_memory_gb() -> float:
+    """Return this process's peak resident memory in GB (10⁹ bytes)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -1,4 +1,4 @@
-"""Training speed beside gensim's, on the same corpus in the same run: `python benchmarks/training.py --help`.
+"""Training speed beside gensim's, on the same corpus in the same run: `python -m benchmarks.training --help`.
 
 Both train skip-gram with the same window, noise and threads. Runs are interleaved (ours, gensim from memory,
 gensim from a file, ours, ...) so a busy machine hurts all alike; medians and the ratio to gensim's faster
@@ -10,17 +10,17 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
-import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import machine
 from item2vec.embeddings import Item2Vec
 from item2vec.sessions.container import Sessions
 
@@ -108,12 +108,8 @@ def compare(
 
 def rows(
     corpora: dict[str, Sessions], sizes: list[int], workers: list[int], repeats: int, epochs: int
-) -> Iterator[str]:
-    """Yield the table's lines, one per corpus, vector size and number of threads."""
-    columns = "{:<12} {:<5} {:<8} {:<13} {:<20} {:<6} {:<14} {}"
-    yield columns.format(
-        *("corpus", "d", "threads", "item2vec M/s", "gensim M/s (mode)", "ratio", "per run", "load")
-    )
+) -> Iterator[list[object]]:
+    """Yield the table's rows, one per corpus, vector size and number of threads."""
     for name, sessions in corpora.items():
         for size in sizes:
             for threads in workers:
@@ -121,33 +117,15 @@ def rows(
                 medians = {mode: statistics.median(runs) / 1e6 for mode, runs in speeds.items()}
                 mode = max(("gensim memory", "gensim file"), key=medians.__getitem__)
                 paired = np.array(speeds["item2vec"]) / np.array(speeds[mode])
-                yield columns.format(
+                yield [
                     *(name, size, threads, f"{medians['item2vec']:.2f}"),
                     f"{medians[mode]:.3f} ({mode.split()[1]})",
-                    f"{medians['item2vec'] / medians[mode]:.1f}",
+                    f"{medians['item2vec'] / medians[mode]:.1f}×",
                     f"{paired.min():.1f} to {paired.max():.1f}",
-                    f"{os.getloadavg()[0]:.1f}",
-                )
+                ]
 
 
-def machine() -> str:
-    """One line on where the figures were taken."""
-    import gensim as gensim_package
-    import numba
-
-    cpu = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            cpu = line.split(":")[1].strip()
-            break
-    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
-    return (
-        f"{cpu}, {os.cpu_count()} cores, load {load}; Python {platform.python_version()}, "
-        f"numba {numba.__version__}, numpy {np.__version__}, gensim {gensim_package.__version__}"
-    )
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
@@ -155,19 +133,19 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="epochs per run of ours; gensim's run is one")
     parser.add_argument("--sessions", type=int, default=200_000, help="size of the simulated corpus")
     parser.add_argument("--corpora", nargs="+", default=["simulated", "diginetica"])
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     corpora: dict[str, Sessions] = {}
     if "simulated" in options.corpora:
         corpora["simulated"] = simulate_sessions(options.sessions)
     real = Path(os.environ.get("ITEM2VEC_REAL_DATA", ROOT.parent / "shared" / "data")) / "diginetica_seq"
     if "diginetica" in options.corpora and real.is_dir():
         corpora["diginetica"] = read_diginetica(real)
-    print(machine())
     for name, sessions in corpora.items():
         print(f"{name}: {len(sessions):,} sessions, {sessions.n_clicks:,} clicks, {sessions.n_items:,} items")
     print(f"skip-gram, window {WINDOW} (shrinking), {NEGATIVE} negatives; medians of {options.repeats} runs")
-    for line in rows(corpora, options.sizes, options.workers, options.repeats, options.epochs):
-        print(line, flush=True)
+    header = ("corpus", "d", "threads", "item2vec, M clicks/s", "gensim (mode)", "ratio", "per run")
+    found = rows(corpora, options.sizes, options.workers, options.repeats, options.epochs)
+    print(machine.table(header, list(found)))
 
 
 if __name__ == "__main__":

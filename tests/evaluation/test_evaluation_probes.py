@@ -11,7 +11,7 @@ import pytest
 
 from item2vec.errors import DataError, UsageError
 from item2vec.evaluation import index_recall, neighbour_agreement, probe
-from item2vec.evaluation.attributes import label_codes, price_codes
+from item2vec.evaluation.attributes import aligned_attributes, label_codes, price_codes
 from item2vec.evaluation.embedding_map import project
 from item2vec.evaluation.neighbours import unit_rows
 from item2vec.evaluation.probes import cosine_table, popularity_slices
@@ -220,3 +220,10 @@ def test_maps_of_odd_sizes():
     assert len(project(np.random.default_rng(0).random((50, 4), np.float32), "pca", max_points=20)[0]) == 20
     with pytest.raises(UsageError, match="umap"):
         project(np.ones((3, 3), np.float32), "umap")
+
+
+def test_two_rows_for_one_item_are_refused():
+    vocabulary = Vocabulary(pa.array(["a", "b"]), np.array([2, 1]))
+    table = pa.table({"item_id": ["a", "b", "a"], "market": ["Paris", "Paris", "Rome"]})
+    with pytest.raises(DataError, match="one row"):
+        aligned_attributes(table, vocabulary)

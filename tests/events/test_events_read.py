@@ -118,6 +118,21 @@ def test_parts_of_a_composite_id_are_kept_apart(write: Callable[..., Path]) -> N
     assert sorted(events.to_table()["event_id"].to_pylist()) == [r"x\|y|z", r"x|y\|z"]
 
 
+def test_no_two_composites_are_the_same_id(tmp_path):
+    cells = [("a\\", "b|c"), ("a|b\\", "c"), ("x", None), ("x", ""), ("x", "\\N")]
+    columns = {"first": [a for a, _ in cells], "second": [b for _, b in cells]}
+    rows = {
+        "user_id": ["u"] * 5,
+        "ts_us": [10**15] * 5,
+        "event_type": ["click"] * 5,
+        "item_id": list("vwxyz"),
+    }
+    pq.write_table(pa.table(rows | columns), tmp_path / "log.parquet")
+    events = read_events(tmp_path / "log.parquet", columns={"event_id": ["first", "second"]})
+    assert len(events) == len(cells)
+    assert events.reconciliation.ok == len(cells)
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_without_an_id_the_whole_row_is_hashed(kind: str, write: Callable[..., Path]) -> None:
     rows = [{k: v for k, v in event_row(n).items() if k != "event_id"} for n in (1, 2, 1)]

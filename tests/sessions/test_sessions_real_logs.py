@@ -105,7 +105,7 @@ SELECT COUNT(*), COUNT(*) FILTER (c >= 2), SUM(c) FILTER (c >= 2),
 """
 
 
-def test_the_published_google_counts_come_out_under_their_own_premises(real_data):
+def test_the_published_google_counts_rest_on_other_premises(real_data):
     import duckdb
 
     with duckdb.connect() as connection:

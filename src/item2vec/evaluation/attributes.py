@@ -24,7 +24,7 @@ def aligned_attributes(items: pa.Table | None, vocabulary: Vocabulary) -> dict[s
     Raises
     ------
     DataError
-        If the table has no column ``item_id``, or one of another type.
+        If the table has no column ``item_id``, one of another type, or two rows for an item.
     """
     if items is None:
         return {}
@@ -34,6 +34,8 @@ def aligned_attributes(items: pa.Table | None, vocabulary: Vocabulary) -> dict[s
     if ids.type not in (vocabulary.ids.type, pa.large_string()):
         raise DataError(f"the item table has {ids.type} item ids and the vectors {vocabulary.ids.type} ids")
     ids = ids.cast(vocabulary.ids.type)
+    if (twice := len(ids) - len(pc.unique(ids))) > 0:
+        raise DataError(f"the item table has {twice} rows too many: give each item_id one row")
     rows = pc.index_in(vocabulary.ids, value_set=ids)
     names = [name for name in items.column_names if name != "item_id"]
     return {name: items[name].combine_chunks().take(rows) for name in names}

@@ -9,7 +9,6 @@ from item2vec.events import expressions as sql
 from item2vec.events.config import EVENT_COLUMNS, EventsConfig
 from item2vec.events.expressions import quote_name, quote_text
 
-META = ("__file", "__line", "__code", "__raw")
 REQUIRED = ("user_id", "ts", "item_id")
 
 
@@ -137,7 +136,9 @@ class Mapping:
         if len(names) == 1:
             return sql.text(names[0], self.types[names[0]], "event_id")
         if names:
-            cells = [f"replace(coalesce(CAST({quote_name(n)} AS VARCHAR), ''), '|', '\\|')" for n in names]
+            # Escaped, and a null apart from an empty text, so that different cells never make the same id
+            escaped = [f"replace(CAST({quote_name(n)} AS VARCHAR), '\\', '\\\\')" for n in names]
+            cells = [f"coalesce(replace({cell}, '|', '\\|'), '\\N')" for cell in escaped]
             some = " OR ".join(f"{quote_name(name)} IS NOT NULL" for name in names)
             return f"CASE WHEN {some} THEN concat_ws('|', {', '.join(cells)}) END"
         cells = [f"coalesce(CAST({quote_name(name)} AS VARCHAR), chr(1))" for name in sorted(self.hashed)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -122,13 +123,17 @@ class Space:
         self, queries: npt.NDArray[np.float64], scores: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
     ) -> None:
         """Write the scores of all items into the given rows; in float64, so that equal vectors stay equal."""
-        table = self.table.astype(np.float64)
         if self.mode == "similar":
-            table /= self.norms[:, None]
             queries = queries / row_norms(queries)[:, None]
-        step = max(1, ALL_SCORES // len(table))
+        step = max(1, ALL_SCORES // len(self.table))
         for start in range(0, len(queries), step):
-            scores[rows[start : start + step]] = queries[start : start + step] @ table.T
+            scores[rows[start : start + step]] = queries[start : start + step] @ self._wide_table.T
+
+    @cached_property
+    def _wide_table(self) -> npt.NDArray[np.float64]:
+        """The table as :meth:`all_scores` multiplies it; made once, when first needed."""
+        table = self.table.astype(np.float64)
+        return table / self.norms[:, None] if self.mode == "similar" else table
 
 
 def row_norms(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
