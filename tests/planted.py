@@ -143,7 +143,7 @@ def clustered(values: np.ndarray, clusters: np.ndarray, n_bootstrap: int = 1000)
 def without_bookings(sessions: Sessions) -> Sessions:
     """Return the same clicks with nothing booked: eq. 4 falls back to eq. 3."""
     nothing = np.zeros(len(sessions) + 1, np.int64)
-    return replace(sessions, booked=np.zeros(0, np.int32), booked_offsets=nothing)
+    return replace(sessions, booked=np.zeros(0, np.int32), booked_offsets=nothing, booked_us=None)
 
 
 def shuffle_clicks(sessions: Sessions, groups: np.ndarray, seed: int = 0) -> Sessions:

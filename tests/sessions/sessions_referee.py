@@ -44,6 +44,7 @@ class Session:
     user_id: str
     clicks: list[Event]
     booked: list[Any] = field(default_factory=list)
+    booked_us: list[int] = field(default_factory=list)
 
 
 def write_events(
@@ -210,5 +211,6 @@ def _attribute(booking: Event, sessions: list[Session], markets, rules: Rules) -
         if found:
             if booking.item_id not in found[-1].booked:
                 found[-1].booked.append(booking.item_id)
+                found[-1].booked_us.append(booking.ts_us)
             return rule
     return "unattributed"

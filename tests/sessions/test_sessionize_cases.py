@@ -94,6 +94,15 @@ def test_hand_computed(tmp_path, name):
     assert sessions.weights.tolist() == [5.0 if items else 1.0 for items in booked]
 
 
+def test_a_booked_item_has_the_time_of_its_first_booking(tmp_path):
+    # Booked again in the same session (b at 70, a at 9003), or in a later one that clicked it (b at 9004).
+    text = "a@0 b@1 b!@2 a!@9 b!@70 b@9000 c@9001 a!@9003 b!@9004"
+    sessions = sessionize(write_events(tmp_path, log(text)))
+    assert sessions.to_lists() == [["a", "b"], ["b", "c"]]
+    assert [sessions.item_ids[token].as_py() for token in sessions.booked] == ["b", "a", "b"]
+    assert sessions.booked_us.tolist() == [2_000_000, 9_000_000, 9_004_000_000]
+
+
 def test_a_booking_goes_to_a_session_of_its_market(tmp_path):
     events = log("a@0 b@1", market="Bern") + log("c@9000 d@9001", market="Köln")
     events += log("e!@9002", market="Bern") + log("f!@9003", market="Aarau")
@@ -101,6 +110,7 @@ def test_a_booking_goes_to_a_session_of_its_market(tmp_path):
     assert sessions.to_lists() == [["a", "b"], ["c", "d"]]
     assert [sessions.item_ids[token].as_py() for token in sessions.booked] == ["e"]
     assert sessions.booked_offsets.tolist() == [0, 1, 1]
+    assert sessions.booked_us.tolist() == [9_002_000_000]
     expected = {"in": 2, "booked_clicked": 0, "booked_market": 1, "unattributed": 1}
     assert sessions.funnel["bookings"] == expected
 
@@ -152,6 +162,7 @@ def test_bookings_become_one_sequence_per_user(tmp_path):
     assert sessions.kind == "booking"
     assert sessions.to_lists() == [["a", "b", "a"]]
     assert (sessions.booked.tolist(), sessions.weights.tolist()) == ([], [1.0])
+    assert sessions.booked_us.tolist() == []
     assert sessions.funnel["tokens"] == {"in": 4, "too_short": 1, "kept": 3}
 
 
@@ -251,6 +262,6 @@ def test_results_have_the_same_types_in_every_engine(tmp_path):
     rows, tokens = rules.results()
     wide, item = pa.int64(), pa.int32()
     assert rows.schema.types == [wide, pa.string(), wide, wide, wide]
-    assert (tokens.schema.types, booked.schema.types) == ([item, wide], [wide, item])
+    assert (tokens.schema.types, booked.schema.types) == ([item, wide], [wide, item, wide])
     assert engine.fetch("SELECT n, session_num FROM after_short_dwell").schema.types == [wide, wide]
     engine.close()

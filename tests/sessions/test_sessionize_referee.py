@@ -92,6 +92,7 @@ def check_against_referee(events, rules, item_markets):
     assert sessions.end_us.tolist() == [s.clicks[-1].ts_us for s in expected]
     booked = np.split(sessions.booked, sessions.booked_offsets[1:-1])
     assert [[ids[token] for token in row] for row in booked] == [s.booked for s in expected]
+    assert sessions.booked_us.tolist() == [us for s in expected for us in s.booked_us]
     assert sessions.weights.tolist() == [rules.booked_weight if s.booked else 1.0 for s in expected]
     markets = markets_of(events, item_markets or {})
     names = [*sessions.market_names, None]

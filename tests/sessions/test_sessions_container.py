@@ -64,6 +64,7 @@ def test_from_lists(three):
     assert three.offsets.tolist() == [0, 3, 5, 6]
     assert three.booked.tolist() == [3, 0, 4]
     assert three.booked_offsets.tolist() == [0, 2, 2, 3]
+    assert three.booked_us is None
     assert three.markets.tolist() == [1, 0, -1, -1, 0]
     assert three.market_names == ("Bern", "Köln")
     assert three.session_markets().tolist() == [0, -1, 1]
@@ -113,6 +114,9 @@ def test_take_with_a_mask_keeps_times_and_users(dated):
     ]
     assert taken.ts_us[taken.offsets[:-1]].tolist() == taken.start_us.tolist()
     assert taken.ts_us[taken.offsets[1:] - 1].tolist() == taken.end_us.tolist()
+    owners = np.repeat(np.arange(len(dated)), np.diff(dated.booked_offsets))
+    assert 0 < len(taken.booked_us) < len(dated.booked_us)
+    assert taken.booked_us.tolist() == dated.booked_us[mask[owners]].tolist()
 
 
 @pytest.mark.parametrize("numbers", [[3], [-1], [0.5], [[0, 1]], [True]])
@@ -164,6 +168,12 @@ def test_from_lists_refuses(lists, keys, message):
         ({"start_us": [0, 0, 0]}, "together"),
         ({"start_us": [0, 0, 2], "end_us": [0, 0, 1]}, "ends before"),
         ({"ts_us": [0]}, "ts_us has 1"),
+        ({"booked_us": [0]}, "booked_us has 1"),
+        ({"booked_us": [0.5] * 3}, "booked_us is float64"),
+        (
+            {"start_us": [3, 4, 5], "end_us": [3, 4, 5], "booked_us": [3, 9, 4]},
+            r"booked_us\[2\] lies before session number 2 starts",
+        ),
         ({"items": pa.table({"item_id": ["a"]})}, "one row for each of the 5"),
         ({"items": pa.table({"item_id": ["b", "a", "c", "d", "z"]})}, "order of item_ids"),
         ({"kind": "view"}, "kind"),
@@ -193,6 +203,32 @@ def test_artifact_without_times_and_of_bookings(three, tmp_path):
     sequences = sessionize(write_events(tmp_path / "log", bookings), kind="booking", out=tmp_path / "b")
     assert (tmp_path / "b" / "clicks" / "part-0.parquet").is_file()
     assert_same(Sessions.load(tmp_path / "b"), sequences)
+
+
+def test_artifact_keeps_what_is_known_of_the_bookings(dated, three, tmp_path):
+    timed = dataclasses.replace(three, booked_us=[7, 2, 5])
+    for name, sessions in {"unknown": dataclasses.replace(dated, booked_us=None), "timed": timed}.items():
+        sessions.save(tmp_path / name)
+        assert_same(Sessions.load(tmp_path / name), sessions)
+
+
+def test_an_artifact_without_booking_times_is_refused(dated, tmp_path):
+    dated.save(tmp_path / "s")
+    part = next((tmp_path / "s" / "sessions").rglob("*.parquet"))
+    whole = pq.ParquetFile(part).read()
+    pq.write_table(whole.drop_columns(["booked_us"]), part)
+    with pytest.raises(CorruptArtifactError, match=r"the columns of sessions are not .* booked_us"):
+        Sessions.load(tmp_path / "s")
+    # Unknown on one day only would be read as unknown on all of them.
+    column = whole.column_names.index("booked_us")
+    unknown = pa.nulls(whole.num_rows, whole.schema.field("booked_us").type)
+    pq.write_table(whole.set_column(column, whole.schema.field("booked_us"), unknown), part)
+    with pytest.raises(CorruptArtifactError, match="booked and booked_us"):
+        Sessions.load(tmp_path / "s")
+    about = tmp_path / "s" / "funnel.json"
+    about.write_text(about.read_text("utf-8").replace('"format": 2', '"format": 1'), "utf-8")
+    with pytest.raises(CorruptArtifactError, match="format 1, and this version reads format 2; build it"):
+        Sessions.load(tmp_path / "s")
 
 
 def test_artifact_comes_back_in_the_order_of_ids(dated, tmp_path):

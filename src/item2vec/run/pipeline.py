@@ -21,7 +21,7 @@ from item2vec.run import build, measure
 VERSIONS = {
     "simulate": 1,
     "events": 1,
-    "sessions": 1,
+    "sessions": 2,
     "embeddings": 1,
     "index": 1,
     "recommendations": 1,

@@ -23,7 +23,7 @@ from item2vec.sessions.container import Sessions
 
 DAY_US = 86_400_000_000
 _PART = "part-0.parquet"
-_FORMAT = 1
+_FORMAT = 2
 
 
 def clicks_schema(id_type: pa.DataType) -> pa.Schema:
@@ -48,6 +48,7 @@ def sessions_schema(id_type: pa.DataType) -> pa.Schema:
             pa.field("end_us", pa.int64()),
             pa.field("market", pa.string()),
             pa.field("booked", pa.list_(pa.field("item_id", id_type, nullable=False)), nullable=False),
+            pa.field("booked_us", pa.list_(pa.field("ts_us", pa.int64(), nullable=False))),
             pa.field("weight", pa.float32(), nullable=False),
             pa.field("n_clicks", pa.int64(), nullable=False),
         ]
@@ -144,11 +145,12 @@ def _click_table(part: Sessions) -> pa.Table:
 
 def _session_table(part: Sessions, markets: npt.NDArray[np.int32]) -> pa.Table:
     schema = sessions_schema(part.item_ids.type)
-    booked = pa.ListArray.from_arrays(
-        arrow_numbers(part.booked_offsets.astype(np.int32)),
-        part.item_ids.take(arrow_numbers(part.booked)),
-        type=schema.field("booked").type,
+    booked = _lists(
+        part.booked_offsets, part.item_ids.take(arrow_numbers(part.booked)), schema.field("booked")
     )
+    booked_us = pa.nulls(len(part), schema.field("booked_us").type)
+    if part.booked_us is not None:
+        booked_us = _lists(part.booked_offsets, arrow_numbers(part.booked_us), schema.field("booked_us"))
     users = pa.nulls(len(part), pa.string()) if part.user_ids is None else part.user_ids
     arrays = [
         arrow_numbers(part.session_ids),
@@ -157,10 +159,15 @@ def _session_table(part: Sessions, markets: npt.NDArray[np.int32]) -> pa.Table:
         _optional(part.end_us, len(part)),
         _market_names(part, markets),
         booked,
+        booked_us,
         arrow_numbers(part.weights),
         arrow_numbers(np.diff(part.offsets)),
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _lists(offsets: npt.NDArray[np.int64], values: pa.Array, field: pa.Field) -> pa.Array:
+    return pa.ListArray.from_arrays(arrow_numbers(offsets.astype(np.int32)), values, type=field.type)
 
 
 def _item_table(sessions: Sessions) -> pa.Table:
@@ -182,7 +189,7 @@ def _optional(values: npt.NDArray[np.int64] | None, length: int) -> pa.Array:
 def _load(path: Path) -> Sessions:
     about: dict[str, Any] = json.loads((path / "funnel.json").read_text(encoding="utf-8"))
     if about["format"] != _FORMAT:
-        raise ValueError(f"format {about['format']} is not {_FORMAT}")
+        raise ValueError(f"it has format {about['format']}, and this version reads format {_FORMAT}")
     items = _read(path / "items.parquet")
     item_ids = col.one_array(items["item_id"])
     folders = _part_folders(path / "sessions")
@@ -191,13 +198,8 @@ def _load(path: Path) -> Sessions:
     clicks = _read_parts(path / "clicks", folders, clicks_schema(item_ids.type))
     rows = _read_parts(path / "sessions", folders, sessions_schema(item_ids.type))
     session_ids = numpy_numbers(rows["session_id"])
-    lengths = numpy_numbers(rows["n_clicks"])
-    offsets = col.offsets_of(lengths)
-    if not np.array_equal(np.repeat(session_ids, lengths), numpy_numbers(clicks["session_id"])):
-        raise ValueError("clicks and sessions name different sessions")
-    pos = np.arange(clicks.num_rows, dtype=np.int64) - np.repeat(offsets[:-1], lengths)
-    if not np.array_equal(pos, numpy_numbers(clicks["pos"])):
-        raise ValueError("the positions of the clicks have gaps")
+    offsets = col.offsets_of(numpy_numbers(rows["n_clicks"]))
+    _check_clicks(clicks, session_ids, offsets)
     booked = col.one_array(rows["booked"])
     markets, market_names = col.encode_markets(col.one_array(items["market"]))
     sessions = Sessions(
@@ -205,13 +207,14 @@ def _load(path: Path) -> Sessions:
         tokens=col.token_array(clicks["item_id"], item_ids),
         offsets=offsets,
         booked=col.token_array(booked.flatten(), item_ids),
-        booked_offsets=numpy_numbers(booked.offsets) - booked.offsets[0].as_py(),
+        booked_offsets=_list_offsets(booked),
         weights=numpy_numbers(rows["weight"]),
         session_ids=session_ids,
         user_ids=_present(rows["user_id"]),
         start_us=_numbers_if_present(rows["start_us"]),
         end_us=_numbers_if_present(rows["end_us"]),
         ts_us=_numbers_if_present(clicks["ts_us"]),
+        booked_us=_booking_times(col.one_array(rows["booked_us"]), booked),
         markets=markets,
         market_names=market_names,
         items=items if about["attributes"] else None,
@@ -220,6 +223,31 @@ def _load(path: Path) -> Sessions:
     )
     in_order = bool((np.diff(session_ids) > 0).all())
     return sessions if in_order else sessions.take(np.argsort(session_ids, kind="stable"))
+
+
+def _check_clicks(
+    clicks: pa.Table, session_ids: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
+) -> None:
+    lengths = np.diff(offsets)
+    if not np.array_equal(np.repeat(session_ids, lengths), numpy_numbers(clicks["session_id"])):
+        raise ValueError("clicks and sessions name different sessions")
+    pos = np.arange(clicks.num_rows, dtype=np.int64) - np.repeat(offsets[:-1], lengths)
+    if not np.array_equal(pos, numpy_numbers(clicks["pos"])):
+        raise ValueError("the positions of the clicks have gaps")
+
+
+def _list_offsets(lists: pa.Array) -> npt.NDArray[np.int64]:
+    offsets: npt.NDArray[np.int64] = numpy_numbers(lists.offsets).astype(np.int64)
+    offsets -= offsets[0]
+    return offsets
+
+
+def _booking_times(times: pa.Array, booked: pa.Array) -> npt.NDArray[np.int64] | None:
+    if times.null_count and times.null_count == len(times):
+        return None
+    if times.null_count or not np.array_equal(_list_offsets(times), _list_offsets(booked)):
+        raise ValueError("booked and booked_us do not have the same lengths")
+    return numpy_numbers(times.flatten())
 
 
 def _part_folders(path: Path) -> list[Path]:

@@ -153,6 +153,7 @@ def _assemble(
     clicked = numpy_numbers(tokens["item_num"])
     bought = np.zeros(0, np.int32) if booked is None else numpy_numbers(booked["item_num"])
     owners = np.zeros(0, np.int64) if booked is None else numpy_numbers(booked["session_id"])
+    booked_us = np.zeros(0, np.int64) if booked is None else numpy_numbers(booked["booked_us"])
     n_booked = np.bincount(np.searchsorted(session_ids, owners), minlength=len(session_ids))
     used, new_num = _used(items.num_rows, clicked, bought)
     items = items.take(arrow_numbers(used))
@@ -170,6 +171,7 @@ def _assemble(
         start_us=numpy_numbers(rows["start_us"]),
         end_us=numpy_numbers(rows["end_us"]),
         ts_us=numpy_numbers(tokens["ts_us"]),
+        booked_us=booked_us,
         markets=markets,
         market_names=market_names,
         items=items.combine_chunks(),

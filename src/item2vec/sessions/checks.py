@@ -103,6 +103,21 @@ def _check_times(sessions: Sessions, n_sessions: int) -> None:
             raise DataError("a session ends before it starts")
     if ts is not None:
         _check_length("ts_us", ts, len(sessions.tokens), "tokens")
+    if sessions.booked_us is not None:
+        _check_booking_times(sessions.booked_us, sessions)
+
+
+def _check_booking_times(booked_us: npt.NDArray[np.int64], sessions: Sessions) -> None:
+    _check_length("booked_us", booked_us, len(sessions.booked), "booked items")
+    if sessions.start_us is None:
+        return
+    early = booked_us < np.repeat(sessions.start_us, np.diff(sessions.booked_offsets))
+    if early.any():
+        place = int(np.flatnonzero(early)[0])
+        number = int(np.searchsorted(sessions.booked_offsets, place, side="right")) - 1
+        raise DataError(
+            f"booked_us[{place}] lies before session number {number} starts; a booking follows a click"
+        )
 
 
 def _check_length(name: str, values: Any, expected: int, what: str) -> None:

@@ -30,6 +30,7 @@ _DTYPES = {
     "start_us": np.int64,
     "end_us": np.int64,
     "ts_us": np.int64,
+    "booked_us": np.int64,
 }
 
 
@@ -59,6 +60,9 @@ class Sessions:
         Time of the first and of the last token, microseconds since 1970 (UTC).
     ts_us : ndarray of int64, shape (n_clicks,), optional
         Time of every token, microseconds since 1970 (UTC).
+    booked_us : ndarray of int64, shape (n_booked,), optional
+        Time of each booked item's first booking in its session, microseconds since 1970 (UTC): not before the
+        session's start, maybe after its end. None where it is unknown.
     markets : ndarray of int32, shape (n_items,)
         Market of each item as a position in `market_names`; −1 where it is unknown.
     market_names : tuple of str
@@ -86,6 +90,7 @@ class Sessions:
     start_us: npt.NDArray[np.int64] | None = None
     end_us: npt.NDArray[np.int64] | None = None
     ts_us: npt.NDArray[np.int64] | None = None
+    booked_us: npt.NDArray[np.int64] | None = None
     markets: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     market_names: tuple[str, ...] = ()
     items: pa.Table | None = None
@@ -170,6 +175,7 @@ class Sessions:
             start_us=None if self.start_us is None else self.start_us[rows],
             end_us=None if self.end_us is None else self.end_us[rows],
             ts_us=None if self.ts_us is None else self.ts_us[clicks],
+            booked_us=None if self.booked_us is None else self.booked_us[bookings],
         )
 
     def to_lists(self) -> list[list[ItemId]]:
@@ -187,7 +193,7 @@ class Sessions:
         weights: Sequence[float] | npt.NDArray[Any] | None = None,
         items: pa.Table | None = None,
     ) -> Sessions:
-        """Build sessions from Python lists of item ids.
+        """Build sessions from Python lists of item ids, without times.
 
         Parameters
         ----------

@@ -102,7 +102,7 @@ class Rules:
         self.users["kept"] = self._number("COUNT(DISTINCT user_num)", "sessions")
 
     def attribute_bookings(self, market_nums: Any) -> pa.Table:
-        """Give each booking to one session, or to none; return (session_id, item_num) in session order."""
+        """Give each booking to one session, or to none; return (session_id, item_num, booked_us) in order."""
         self.on_step("bookings")
         window_us = round(self.config.booking_window_hours * 3600e6)
         known = market_nums >= 0

@@ -19,7 +19,7 @@ WITH waiting AS (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY user_num, session_num ORDER BY n_clicks DESC, market_num) AS place
   FROM votes
 )
-SELECT w.user_num, w.booking_num, w.item_num, MAX(r.session_num) AS session_num
+SELECT w.user_num, w.booking_num, w.item_num, w.ts_us, MAX(r.session_num) AS session_num
 FROM waiting w JOIN ranked r ON w.user_num = r.user_num AND w.market_num = r.market_num
 WHERE r.place = 1 AND r.start_us <= w.ts_us AND w.ts_us - r.end_us <= {window_us}
-GROUP BY w.user_num, w.booking_num, w.item_num
+GROUP BY w.user_num, w.booking_num, w.item_num, w.ts_us
