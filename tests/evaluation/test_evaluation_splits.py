@@ -18,12 +18,14 @@ from item2vec.sessions import Sessions
 HOUR = 3_600_000_000
 
 
-def timed(lists, times, *, kind="click", booked=None):
-    """Sessions whose tokens have the given times (hours)."""
+def timed(lists, times, *, kind="click", booked=None, booked_times=None):
+    """Sessions whose tokens, and booked items where they are given, have the given times (hours)."""
     sessions = Sessions.from_lists(lists, booked=booked)
     ts = np.array([t for row in times for t in row], np.int64) * HOUR
     ends = sessions.offsets[1:] - 1
-    return replace(sessions, kind=kind, ts_us=ts, start_us=ts[sessions.offsets[:-1]], end_us=ts[ends])
+    starts = ts[sessions.offsets[:-1]]
+    booked_us = booked_times and np.array([t for row in booked_times for t in row], np.int64) * HOUR
+    return replace(sessions, kind=kind, ts_us=ts, start_us=starts, end_us=ts[ends], booked_us=booked_us)
 
 
 def test_cuts_and_straddlers():
@@ -42,7 +44,7 @@ def test_cuts_and_straddlers():
         "test": 1,
         "straddles_t1": 1,
         "straddles_t2": 1,
-        "booking_may_follow_cut": 0,
+        "booking_after_cut": 0,
     }
     assert split.train.item_ids.to_pylist() == ["a", "b", "c"]  # neither "new" nor "late"
     assert split.to_json()["t1"] == "1970-01-01T10:00:00+00:00"
@@ -56,15 +58,29 @@ def test_a_session_that_ends_exactly_at_the_cut_is_not_training():
     assert split.counts["test"] == 1
 
 
-def test_a_booking_that_may_have_come_after_the_cut_keeps_its_session_out():
+def test_a_booking_after_the_cut_keeps_its_session_out():
+    """T1 = 10 h, T2 = 20 h: who books at or after the next cut, but clicked before it, is on no side."""
     sessions = timed(
-        [["a", "b"], ["a", "b"], ["c", "d"]], [[0, 1], [30, 31], [50, 51]], booked=[["a"], ["b"], []]
+        [["a", "b"], ["b", "a"], ["a", "c"], ["b", "c"], ["c", "a"], ["c", "b"], ["a", "d"]],
+        [[0, 1], [2, 3], [4, 5], [6, 7], [11, 12], [13, 14], [21, 22]],
+        booked=[["a"], ["b", "late"], ["a", "b"], [], ["a"], ["b"], ["a"]],
+        booked_times=[[9], [3, 11], [5, 10], [], [19], [20], [40]],
     )
-    split = split_sessions(sessions, validation=0, test_from=40 * HOUR)
-    assert split.counts["booking_may_follow_cut"] == 1
-    assert split.train.start_us.tolist() == [0]
-    shorter = split_sessions(sessions, validation=0, test_from=40 * HOUR, booking_window_hours=8)
-    assert shorter.counts["train"] == 2
+    split = split_sessions(sessions, validation_from=10 * HOUR, test_from=20 * HOUR)
+    assert split.train.to_lists() == [["a", "b"], ["b", "c"]]
+    assert split.train.booked_us.tolist() == [9 * HOUR]
+    assert split.train.item_ids.to_pylist() == ["a", "b", "c"]  # "late" was booked after T1
+    assert split.validation.to_lists() == [["c", "a"]]
+    assert split.test.to_lists() == [["a", "d"]]
+    assert split.test.booked_us.tolist() == [40 * HOUR]
+    assert split.counts["booking_after_cut"] == 3
+    assert split.counts["straddles_t1"] == split.counts["straddles_t2"] == 0
+
+
+def test_without_booking_times_the_last_click_settles_a_session():
+    sessions = timed([["a", "b"], ["c", "d"]], [[0, 1], [50, 51]], booked=[["a"], []])
+    split = split_sessions(sessions, validation=0, test_from=2 * HOUR)
+    assert (split.counts["train"], split.counts["booking_after_cut"]) == (1, 0)
 
 
 def test_attributes_and_markets_follow_the_training_items():
@@ -103,13 +119,14 @@ def test_booking_sequences_are_cut_and_keep_their_past_as_history():
 def test_no_leak(seed, kind, validation, test):
     """Training ends before T1, validation is within [T1, T2), targets of the test lie from T2 on."""
     rng = np.random.default_rng(seed)
-    lists, times, booked = [], [], []
+    lists, times, booked, booked_times = [], [], [], []
     for _ in range(40):
         n = int(rng.integers(2, 6))
         lists.append(rng.integers(0, 50, n).tolist())
         times.append(sorted((rng.integers(0, 400) + rng.integers(0, 40, n)).tolist()))
-        booked.append(lists[-1][:1] if kind == "click" and rng.random() < 0.3 else [])
-    sessions = timed(lists, times, kind=kind, booked=booked)
+        booked.append(list(set(lists[-1][:2])) if kind == "click" and rng.random() < 0.3 else [])
+        booked_times.append((times[-1][0] + rng.integers(0, 60, len(booked[-1]))).tolist())
+    sessions = timed(lists, times, kind=kind, booked=booked, booked_times=booked_times)
     try:
         split = split_sessions(sessions, validation=validation, test=test)
     except EmptyDataError:
@@ -117,7 +134,7 @@ def test_no_leak(seed, kind, validation, test):
     t1, t2 = split.t1_us, split.t2_us
     train = split.train
     assert train.ts_us.max() < t1
-    assert (train.end_us + np.where(np.diff(train.booked_offsets) > 0, 24 * HOUR, 0) < t1).all()
+    assert (train.booked_us < t1).all()
     assert set(train.item_ids.to_pylist()) == {i for row in train.to_lists() for i in row} | set(
         train.item_ids.take(pa.array(train.booked)).to_pylist()
     )
@@ -130,6 +147,8 @@ def test_no_leak(seed, kind, validation, test):
         assert (split.test.start_us >= t2).all()
         assert (split.validation.start_us >= t1).all()
         assert (split.validation.end_us < t2).all()
+        assert (split.validation.booked_us < t2).all()
+        _check_nothing_is_dropped_in_vain(sessions, split)
         return
     for side, targets, low, high in (
         (split.validation, split.validation_targets, t1, t2),
@@ -141,6 +160,17 @@ def test_no_leak(seed, kind, validation, test):
             assert (stays[first:] >= low).all()
             assert (stays < high).all()
             assert first == 1 or stays[first - 1] < low
+
+
+def _check_nothing_is_dropped_in_vain(sessions, split):
+    """A dropped session has a click or a first booking on either side of a cut."""
+    kept = [side.session_ids for side in (split.train, split.validation, split.test)]
+    for s in set(range(len(sessions))) - set(np.concatenate(kept).tolist()):
+        booked = sessions.booked_us[sessions.booked_offsets[s] : sessions.booked_offsets[s + 1]]
+        last = max([sessions.end_us[s], *booked])
+        assert any(
+            sessions.start_us[s] < cut <= last for cut in (split.t1_us, split.t2_us) if cut is not None
+        )
 
 
 def test_sessions_without_times_are_cut_by_their_order():

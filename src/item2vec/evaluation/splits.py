@@ -14,7 +14,6 @@ from item2vec.evaluation.cuts import NEVER, Moment, choose_cuts, iso_time
 from item2vec.sessions import Sessions
 
 SHORTEST_SEQUENCE = 2  # a booking sequence cut below this length has no pair to train on
-HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +23,10 @@ class Split:
     Attributes
     ----------
     train : Sessions
-        Sessions that end before T1, over their own items only: an item first seen later is not in
-        ``train.item_ids``.
+        Sessions that end before T1, their bookings included, over their own items only: an item first seen
+        later is not in ``train.item_ids``.
     validation, test : Sessions
-        Sessions within [T1, T2) and from T2 on; empty where their share was 0.
+        Sessions within [T1, T2), their bookings included, and from T2 on; empty where their share was 0.
     validation_targets, test_targets : ndarray of int64, shape (n_sessions,), optional
         Booking sequences only: the position of the first stay that may be a target; the stays before it are
         history. Pass it on as ``evaluate_next_item(..., first_targets=split.test_targets)``.
@@ -59,14 +58,18 @@ def split_sessions(
     test: float = 0.1,
     validation_from: Moment | None = None,
     test_from: Moment | None = None,
-    booking_window_hours: float = 24.0,
 ) -> Split:
     """Split sessions by time, without a leak from the future.
 
-    Click sessions that straddle a cut are dropped and counted. A session's bookings may come later than its
-    last click, so a session with bookings ends `booking_window_hours` after that click: one that ends closer
-    than this before a cut is dropped and counted too. Booking sequences are cut at T1 instead; a test case
-    is a stay from T2 on with all stays before it. Sessions without times are cut by their order.
+    A click session is settled at its last click or when the last of its booked items was first booked
+    (``Sessions.booked_us``), whichever is later. Training takes the sessions settled before T1, validation
+    those that start from T1 on and are settled before T2, the test all that start from T2 on. The others are
+    dropped and counted: clicks on both sides of a cut, or a booking that lies beyond the cut although all
+    clicks lie before it. Where the times of the bookings are not known (``booked_us`` is None), the last
+    click is taken to settle a session, and a later booking goes unnoticed.
+
+    Booking sequences are cut at T1 instead; a test case is a stay from T2 on with all stays before it.
+    Sessions without times are cut by their order.
 
     Markets and attributes of the items are taken as they are: one snapshot, not as of T1.
 
@@ -80,8 +83,6 @@ def split_sessions(
         T1 and T2 themselves, instead of the shares: microseconds since 1970, ISO 8601 text or a date; UTC
         where no zone is given. With `test_from` alone T1 follows from the share `validation` of the earlier
         sessions.
-    booking_window_hours : float
-        How long after the last click a booking was attributed to a session.
 
     Returns
     -------
@@ -108,20 +109,19 @@ def split_sessions(
     if starts is None or not len(starts):
         raise EmptyDataError("there is no session to split")
     t1, t2 = choose_cuts(starts, validation, test, validation_from, test_from)
-    if sessions.kind == "booking":
-        split = _split_bookings(sessions, t1, t2)
-    else:
-        split = _split_clicks(sessions, t1, t2, booking_window_hours)
+    split = (_split_bookings if sessions.kind == "booking" else _split_clicks)(sessions, t1, t2)
     split = replace(split, t1_us=None if t1 == NEVER else t1, t2_us=None if t2 == NEVER else t2)
     return _checked(split, validation_from is not None or validation > 0, test_from is not None or test > 0)
 
 
-def _split_clicks(sessions: Sessions, t1: int, t2: int, booking_window_hours: float) -> Split:
+def _split_clicks(sessions: Sessions, t1: int, t2: int) -> Split:
     starts, ends = sessions.start_us, sessions.end_us
     assert starts is not None
     assert ends is not None
-    has_booking = np.diff(sessions.booked_offsets) > 0
-    settled = ends + np.where(has_booking, int(booking_window_hours * HOUR_US), 0)
+    settled = ends.copy()
+    if sessions.booked_us is not None:
+        owners = np.repeat(np.arange(len(sessions)), np.diff(sessions.booked_offsets))
+        np.maximum.at(settled, owners, sessions.booked_us)
     train, validation = settled < t1, (starts >= t1) & (settled < t2)
     test = starts >= t2
     straddles = {cut: (starts < at) & (ends >= at) for cut, at in (("t1", t1), ("t2", t2))}
@@ -139,7 +139,7 @@ def _split_clicks(sessions: Sessions, t1: int, t2: int, booking_window_hours: fl
             "test": int(test.sum()),
             "straddles_t1": int(first_cut.sum()),
             "straddles_t2": int(second_cut.sum()),
-            "booking_may_follow_cut": int((dropped & ~first_cut & ~second_cut).sum()),
+            "booking_after_cut": int((dropped & ~first_cut & ~second_cut).sum()),
         },
     )
 
@@ -197,8 +197,9 @@ def _cut_sequences(sessions: Sessions, end_us: int) -> tuple[Sessions, int]:
         ts_us=times,
         start_us=times[offsets[:-1]],
         end_us=times[offsets[1:] - 1],
-        booked=np.zeros(0, np.int32),  # when they were booked is not known per item
+        booked=np.zeros(0, np.int32),  # the tokens are the bookings, and no list beside them is cut
         booked_offsets=np.zeros(len(chosen) + 1, np.int64),
+        booked_us=np.zeros(0, np.int64),
     )
     return cut, int(((kept > 0) & ~long_enough).sum())
 

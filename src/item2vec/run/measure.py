@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 INSUFFICIENT = "insufficient_data"
 TWIN_NOTE = (
-    "Next-item figures come from a twin model with the same settings that saw only the sessions ending before"
-    " T1. The published model is trained on all sessions; map, probes, similar items, loss and index figures"
-    " are its own."
+    "Next-item figures come from a twin model with the same settings that saw only the sessions whose"
+    " clicks and bookings all lie before T1. The published model is trained on all sessions; map, probes,"
+    " similar items, loss and index figures are its own."
 )
 STATIC_NOTE = "Item attributes are one static snapshot, not as of the day of each session."
 
@@ -99,11 +99,7 @@ class _Reading:
 def _split(config: RunConfig, inputs: Objects) -> Split:
     from item2vec.evaluation import split_sessions
 
-    return split_sessions(
-        open_sessions(inputs),
-        **config.evaluate.split_options(),
-        booking_window_hours=config.sessions.booking_window_hours,
-    )
+    return split_sessions(open_sessions(inputs), **config.evaluate.split_options())
 
 
 def _next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> NextItemResult:
