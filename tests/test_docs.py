@@ -43,6 +43,24 @@ def test_the_commands_exist() -> None:
     assert "make test" in ci
 
 
+def test_nothing_is_left_to_fill_in() -> None:
+    for name in ("README.md", "CHANGELOG.md", "notebooks/LOG.md", "data/README.md"):
+        text = (ROOT / name).read_text()
+        assert not re.search(r"```\w*\n```", text), f"{name} has an empty block"
+        assert not re.search(r"^[A-Z]{4,}( OUTPUT)?\.?$", text, re.MULTILINE), f"{name} has a placeholder"
+
+
+def test_the_demo_output_is_a_demo_s() -> None:
+    """The block in the README has the lines that a run prints, stage by stage, and no others."""
+    from item2vec.run import RUN_STAGES
+
+    shown = next(block for block in blocks("text") if block.startswith("simulate"))
+    assert [line.split()[0] for line in shown.splitlines()[: len(RUN_STAGES)]] == list(RUN_STAGES)
+    assert all(
+        word in shown for word in ("Recall@20", "report", "similar items", 'item2vec.load("runs/demo")')
+    )
+
+
 def test_the_tree_is_the_tree() -> None:
     tree = next(block for block in blocks("text") if "src/item2vec" in block)
     shown = set(re.findall(r"[├└]── ([\w.]+)", tree.split("src/item2vec")[1].split("tests/")[0]))
