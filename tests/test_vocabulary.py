@@ -51,6 +51,71 @@ def test_unknown_items_in_bulk_are_minus_one() -> None:
     assert "3" not in vocabulary
 
 
+@pytest.mark.parametrize("other", ["1", True, 1.0, np.float64(1), np.True_, None, [1], b"1"])
+def test_python_values_of_another_type_are_unknown(other: object) -> None:
+    vocabulary = Vocabulary(pa.array([5, 1]), np.array([2, 1]))
+    assert other not in vocabulary
+    assert vocabulary.nums([1, other, 5]).tolist() == [1, -1, 0]  # type: ignore[list-item]
+    with pytest.raises(UnknownItemError, match="int64"):
+        vocabulary.num(other)  # type: ignore[arg-type]
+    named = Vocabulary(pa.array(["x", "1"]), np.array([2, 1]))
+    known = 1 if other == "1" else -1
+    assert (other in named) == (known == 1)
+    assert named.nums(["x", other]).tolist() == [0, known]  # type: ignore[list-item]
+
+
+def test_numpys_integers_and_strings_are_ids() -> None:
+    numbered = Vocabulary(pa.array([5, 1]), np.array([2, 1]))
+    assert numbered.nums(np.array([1, 5, 9], np.int32)).tolist() == [1, 0, -1]
+    assert numbered.num(np.uint8(1)) == 1
+    assert np.int64(5) in numbered
+    named = Vocabulary(pa.array(["x", "1"]), np.array([2, 1]))
+    assert named.nums(np.array(["1", "x", "y"])).tolist() == [1, 0, -1]
+    assert numbered.nums(iter([1, 5])).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("ids", "looked_up", "kind"),
+    [
+        (["1", "2"], pa.array([1, 2]), "int64"),
+        (["1", "2"], pa.array([1, 2], pa.int32()), "int32"),
+        (["1", "2"], pa.array([b"1"]), "binary"),
+        (["1", "2"], pa.chunked_array([pa.array([1, 2])]), "int64"),
+        ([1, 2], pa.array(["1", "x"]), "string"),
+        ([1, 2], pa.array(["1"]).dictionary_encode(), "string"),
+        ([1, 2], pa.array([1.0, 2.5]), "double"),
+        ([1, 2], pa.array([True]), "bool"),
+        ([1, 2], pa.array([2**63], pa.uint64()), "uint64"),
+    ],
+)
+def test_an_arrow_array_of_another_type_is_refused(ids: list, looked_up: pa.Array, kind: str) -> None:
+    vocabulary = Vocabulary(pa.array(ids), np.array([2, 1]))
+    with pytest.raises(DataError, match=rf"{kind}, those of the vocabulary {vocabulary.id_type}"):
+        vocabulary.nums(looked_up)
+
+
+@pytest.mark.parametrize(
+    ("ids", "looked_up"),
+    [
+        (["a", "b"], pa.array(["b", None, "z", "a"], pa.large_string())),
+        (["a", "b"], pa.array(["b", None, "z", "a"]).dictionary_encode()),
+        ([1, 2], pa.array([2, None, 3, 1], pa.int8())),
+        ([1, 2], pa.array([2, None, 3, 1], pa.uint32())),
+        ([1, 2], pa.chunked_array([pa.array([2, None, 3], pa.int32()), pa.array([1], pa.int32())])),
+    ],
+)
+def test_what_fits_into_the_id_type_is_looked_up(ids: list, looked_up: pa.Array) -> None:
+    vocabulary = Vocabulary(pa.array(ids), np.array([2, 1]))
+    assert vocabulary.nums(looked_up).tolist() == [1, -1, -1, 0]
+    assert vocabulary.nums(pa.nulls(2)).tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("count", [pa.array([1], pa.int32()), pa.array([1.0]), pa.array([None], pa.int64())])
+def test_a_table_with_other_counts_is_refused(count: pa.Array) -> None:
+    with pytest.raises(DataError, match=r"they must be int64|missing"):
+        Vocabulary.from_table(pa.table({"item_id": ["a"], "count": count}))
+
+
 @pytest.mark.parametrize(
     ("ids", "counts", "message"),
     [

@@ -28,9 +28,16 @@ def arrow_numbers(values: npt.NDArray[Any]) -> pa.Array:
 def numpy_numbers(column: pa.ChunkedArray | pa.Array, missing: int | None = None) -> npt.NDArray[Any]:
     """Return an Arrow number column as an array of the same width (``to_numpy`` would import pandas).
 
-    A null becomes `missing`; without it, nulls are an error.
+    A null becomes `missing`.
+
+    Raises
+    ------
+    DataError
+        If a value is null and there is no `missing`, or the column is none of int32, int64 and float32.
     """
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if values.type not in _NUMPY_NUMBERS:
+        raise DataError(f"the values are {values.type}; they must be {', '.join(map(str, _NUMPY_NUMBERS))}")
     dtype: np.dtype[Any] = _NUMPY_NUMBERS[values.type]
     if not len(values):
         return np.zeros(0, dtype)

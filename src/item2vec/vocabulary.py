@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,17 @@ from item2vec.errors import DataError, EmptyDataError, UnknownItemError
 
 ItemId = str | int
 ID_TYPES = {"string": pa.string(), "int64": pa.int64()}
+_CASTABLE = {  # to an id type without a loss
+    "string": {pa.string(), pa.large_string()},
+    "int64": {pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32()},
+}
 
 
 class Vocabulary:
     """Item ids in their fixed order, with their counts.
+
+    Ids are of one type, never mixed: the number 1, the text ``"1"``, ``True`` and ``1.0`` are four things;
+    only what has the type of the vocabulary can be an item of it.
 
     Parameters
     ----------
@@ -66,7 +74,7 @@ class Vocabulary:
         return len(self.ids)
 
     def __contains__(self, item_id: object) -> bool:
-        return item_id in self._nums
+        return self._is_id(type(item_id)) and item_id in self._nums
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
@@ -82,6 +90,12 @@ class Vocabulary:
     def _nums(self) -> dict[ItemId, int]:
         return {item_id: num for num, item_id in enumerate(self.ids.to_pylist())}
 
+    def _is_id(self, kind: type) -> bool:
+        """Whether values of a Python type can be ids here: Python says 1 == True == 1.0, ids do not."""
+        if self.id_type == "string":
+            return issubclass(kind, str)
+        return issubclass(kind, int | np.integer) and kind is not bool
+
     def num(self, item_id: ItemId) -> int:
         """Return the number of one item.
 
@@ -90,21 +104,43 @@ class Vocabulary:
         UnknownItemError
             If the item was never seen in training (or has another id type).
         """
-        try:
-            return self._nums[item_id]
-        except (KeyError, TypeError):
+        if item_id not in self:
+            shown = repr(item_id[:64]) if isinstance(item_id, str) else repr(item_id)[:64]
             raise UnknownItemError(
-                f"unknown item {str(item_id)[:64]!r}: not among the {len(self):,} trained items"
+                f"unknown item {shown}: not among the {len(self):,} trained items"
                 f" (ids are of type {self.id_type})"
-            ) from None
+            )
+        return self._nums[item_id]
 
     def nums(self, item_ids: Iterable[ItemId] | pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int32]:
-        """Return the numbers of many items, shape (n,), int32, −1 where an item is unknown."""
+        """Return the numbers of many items, shape (n,), int32, −1 where an item is unknown.
+
+        A Python value of another type than the vocabulary's is unknown; an Arrow array of another type, which
+        can only be the wrong column, is refused (large strings and integers that fit into int64 are not).
+
+        Raises
+        ------
+        DataError
+            If an Arrow array is of another id type.
+        """
         if isinstance(item_ids, pa.Array | pa.ChunkedArray):
-            found = pc.index_in(item_ids.cast(self.ids.type), value_set=self.ids)
+            found = pc.index_in(self._as_ids(item_ids), value_set=self.ids)
             return numpy_numbers(found, missing=-1)
-        lookup = self._nums
-        return np.fromiter((lookup.get(item_id, -1) for item_id in item_ids), np.int32)
+        wanted = list(item_ids)
+        others = {kind for kind in set(map(type, wanted)) if not self._is_id(kind)}
+        if others:
+            wanted = [None if type(item_id) in others else item_id for item_id in wanted]
+        return np.fromiter(map(self._nums.get, wanted, repeat(-1)), np.int32, len(wanted))
+
+    def _as_ids(self, values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+        """Bring an Arrow array to the type of the ids, if that loses nothing."""
+        kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+        if kind not in _CASTABLE[self.id_type] and not pa.types.is_null(kind):
+            raise DataError(
+                f"the item ids looked up are {kind}, those of the vocabulary {self.id_type};"
+                " read both with the same id_type"
+            )
+        return values.cast(self.ids.type)
 
     def item_ids(self, item_nums: Sequence[int] | npt.NDArray[np.integer]) -> list[ItemId]:
         """Return the ids of the given numbers, in their order."""
@@ -117,5 +153,13 @@ class Vocabulary:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Vocabulary:
-        """Rebuild a vocabulary from :meth:`to_table`."""
+        """Rebuild a vocabulary from :meth:`to_table`.
+
+        Raises
+        ------
+        DataError
+            If the columns are not as :meth:`to_table` writes them.
+        """
+        if table["count"].type != pa.int64():
+            raise DataError(f"the counts are {table['count'].type}; they must be int64")
         return cls(table["item_id"].combine_chunks(), numpy_numbers(table["count"]))

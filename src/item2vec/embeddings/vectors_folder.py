@@ -30,13 +30,6 @@ def write(folder: Path, vocabulary: Vocabulary, tensors: Tensors) -> None:
     (folder / "config.json").write_text(body + "\n", "utf-8")
 
 
-def _int64(column: pa.Array) -> npt.NDArray[np.int64]:
-    """Read an Arrow column through its buffer: ``to_numpy`` would import pandas."""
-    if column.type != pa.int64() or column.null_count:
-        raise ValueError(f"the counts are {column.type} with {column.null_count} nulls, not int64")
-    return np.frombuffer(column.buffers()[1], np.int64, len(column), 8 * column.offset)
-
-
 def read(folder: Path) -> tuple[Vocabulary, Tensors]:
     """Return what :func:`write` wrote.
 
@@ -50,8 +43,8 @@ def read(folder: Path) -> tuple[Vocabulary, Tensors]:
         if {key: config.get(key) for key in FORMAT} != FORMAT:
             raise ValueError(f"config.json does not describe {FORMAT['format']} version {FORMAT['version']}")
         tensors = load_file(folder / "vectors.safetensors")
-        table = pq.ParquetFile(folder / "items.parquet", page_checksum_verification=True).read()
-        vocabulary = Vocabulary(table["item_id"].combine_chunks(), _int64(table["count"].combine_chunks()))
+        with pq.ParquetFile(folder / "items.parquet", page_checksum_verification=True) as file:
+            vocabulary = Vocabulary.from_table(file.read())
         found = (*tensors["vectors"].shape, len(vocabulary), vocabulary.id_type)
         wanted = (config["n_items"], config["vector_size"], config["n_items"], config["id_type"])
         if found != wanted:
