@@ -57,18 +57,22 @@ def make_plan(corpus: Corpus, settings: WindowSettings) -> Plan:
     )
 
 
-def make_scratch(n_inputs: int, n_noise: int, stride: int) -> Scratch:
-    """Allocate one thread's working memory for windows of up to `n_inputs` inputs and a booked click."""
+def make_scratch(n_inputs: int, n_noise: int, stride: int, spare_row: int) -> Scratch:
+    """Allocate one thread's working memory for windows of up to `n_inputs` inputs and a booked click.
+
+    `spare_row`, the number of a row that no other thread uses, stands in for targets that are not there.
+    """
     width = -(-(1 + n_noise) // TARGETS) * TARGETS
     signs = np.zeros(2 * width + LANES, np.float32)
     signs[0] = signs[width] = 1
     return Scratch(
         inputs=np.zeros(n_inputs + 1, np.int64),
-        targets=np.zeros(width, np.int64),
+        targets=np.full(width, spare_row * stride, np.int64),
         signs=signs,
         gradients=np.zeros(n_inputs * width + LANES, np.float32),
         deltas=np.zeros((n_inputs + 1) * stride, np.float32),
         losses=np.zeros(width + LANES, np.float64),
+        spare=spare_row * stride,
     )
 
 
@@ -105,18 +109,19 @@ class NumbaEngine:
         self.corpus, self.noise, self.settings, self.seed = corpus, noise, settings, seed
         self.n_items, self.vector_size = inputs.shape
         self.stride = row_stride(self.vector_size)
-        self.tables = make_tables(inputs, outputs)
         sessions = trainable_sessions(corpus)
         self.sessions = sessions
         lengths = np.diff(corpus.offsets)[sessions]
         self.expected_clicks = corpus.weights[sessions].astype(np.float64) * lengths
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.workers = max(1, min(workers or cores, len(sessions)))
+        self.tables = make_tables(inputs, outputs, n_spare=self.workers)
         longest = int(lengths.max())
         n_inputs = max(1, min(settings.window * (1 if settings.forward_only else 2), longest - 1))
         self.plans = [make_plan(corpus, settings) for _ in range(self.workers)]
         n_noise = settings.negative + settings.market_negative
-        self.scratch = [make_scratch(n_inputs, n_noise, self.stride) for _ in range(self.workers)]
+        spare_rows = range(self.n_items, self.n_items + self.workers)
+        self.scratch = [make_scratch(n_inputs, n_noise, self.stride, row) for row in spare_rows]
         run = _Run(self, 0, sessions, 0, (0.0, 0.0))
         self.draw = compiled(draw_windows, *run.draw_arguments())
         self.train = compiled(train_windows, *run.train_arguments(0), stride=self.stride)

@@ -43,7 +43,7 @@ TARGETS = 6  # per block: the centre and the usual five draws of noise in one go
 
 
 class Tables(NamedTuple):
-    """The two embedding tables, flat float32, one row of `stride` floats per item and one spare row."""
+    """The two embedding tables, flat float32, rows of `stride` floats: one per item, then the spare ones."""
 
     inputs: npt.NDArray[np.float32]
     outputs: npt.NDArray[np.float32]
@@ -58,6 +58,7 @@ class Scratch(NamedTuple):
     gradients: npt.NDArray[np.float32]  # of every (input, target), (max contexts * width + LANES,)
     deltas: npt.NDArray[np.float32]  # change of every input row, (max contexts + 1, stride)
     losses: npt.NDArray[np.float64]  # −log σ summed per target position, (width + LANES,)
+    spare: int  # offset of the thread's own row of zeros: a target that is not there
 
 
 def _members(ctx: Any, b: Any, sig: Any, args: Any) -> tuple[dict[str, Member], dict[str, Member]]:

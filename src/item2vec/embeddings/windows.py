@@ -51,8 +51,8 @@ def _gather_inputs(stride, scratch, plan, i):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _gather_targets(stride, tables, scratch, plan, i):  # type: ignore[no-untyped-def]
-    """Write the offsets of the window's target rows; a draw that is not there points at the spare row."""
+def _gather_targets(stride, scratch, plan, i):  # type: ignore[no-untyped-def]
+    """Write the offsets of the window's target rows; a draw that is not there points at a spare row."""
     width = len(scratch.targets)
     scratch.targets[0] = np.int64(plan.items[i]) * stride
     absent = 0
@@ -61,7 +61,7 @@ def _gather_targets(stride, tables, scratch, plan, i):  # type: ignore[no-untype
         scratch.targets[k] = item * stride
         if item < 0:
             absent += 1
-            scratch.targets[k] = len(tables.outputs) - stride
+            scratch.targets[k] = scratch.spare
             scratch.signs[k] = scratch.signs[width + k] = 0
     return absent
 
@@ -147,7 +147,7 @@ def _train_in_order(stride, tables, plan, scratch, n, negative, rates, results):
         if plan.booked[i, 1] > plan.booked[i, 0]:
             changed = _step_booked(stride, tables, scratch, plan, i, m, rate, results)
         if m:
-            absent = _gather_targets(stride, tables, scratch, plan, i)
+            absent = _gather_targets(stride, scratch, plan, i)
             _step_window(stride, tables, scratch, plan, i, m, rate)
             if absent:
                 _reset_signs(scratch, plan, negative)
