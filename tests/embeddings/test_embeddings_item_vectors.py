@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from gensim.models import KeyedVectors
 from hypothesis import HealthCheck, given, settings
@@ -80,6 +83,50 @@ def test_keys_are_looked_up_by_their_type() -> None:
         numbered[str(first)]
     with pytest.raises(KeyError):
         numbered["nowhere"]
+
+
+def test_a_truth_value_or_a_float_is_no_id() -> None:
+    numbered = ItemVectors(Vocabulary(pa.array([1, 0, 2]), np.ones(3)), np.eye(3))
+    for key in (True, 1.0, np.float64(1), np.True_):
+        assert key not in numbered
+        for ask in (numbered.get_vector, numbered.__getitem__, numbered.most_similar):
+            with pytest.raises(UnknownItemError, match=f"unknown item {re.escape(repr(key))}"):
+                ask(key)
+        with pytest.raises(UnknownItemError):
+            numbered[[1, key]]
+        with pytest.raises(UnknownItemError):
+            numbered.most_similar([1, key])
+    assert numbered[[1, np.int32(2)]].tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_an_id_and_a_number_are_a_weighted_key_where_ids_are_strings(vectors: ItemVectors) -> None:
+    keyed = as_gensim(vectors)
+    a, b = vectors.ids[3], vectors.ids[7]
+    for weight in (2, 0.5, -1, np.int64(2), np.float32(0.5)):
+        assert_same_answer(vectors.most_similar((a, weight)), keyed.most_similar([(a, weight)]))
+        assert_same_answer(vectors.most_similar([(a, weight), b]), keyed.most_similar([(a, weight), b]))
+        assert_same_answer(
+            vectors.most_similar((vectors[a], weight), b), keyed.most_similar([(keyed[a], weight)], [b])
+        )
+    assert_same_answer(vectors.most_similar((a, b)), keyed.most_similar([a, b]))
+
+
+def test_a_bare_tuple_of_two_int64_ids_is_two_ids() -> None:
+    numbered = make(kind="int64")
+    a, b = numbered.ids[3], numbered.ids[7]
+    assert numbered.most_similar((a, b)) == numbered.most_similar([a, b])
+    assert numbered.most_similar((a, float(b))) == numbered.most_similar([(a, b)])
+    assert numbered.most_similar((a, b)) != numbered.most_similar([(a, b)])
+    with pytest.raises(UnknownItemError, match="1000"):
+        numbered.most_similar((a, 1000))
+
+
+@pytest.mark.parametrize("weight", ["2", None, True, float("nan"), float("inf")])
+def test_a_weight_is_a_finite_number(vectors: ItemVectors, weight: object) -> None:
+    with pytest.raises(UsageError, match="no weighted key"):
+        vectors.most_similar([(vectors.ids[0], weight)])  # type: ignore[list-item]
+    with pytest.raises(UsageError, match="no weighted key"):
+        vectors.most_similar([(vectors.ids[0], 1.0, 2.0)])  # type: ignore[list-item]
 
 
 def test_counts_and_sizes(vectors: ItemVectors) -> None:
@@ -176,6 +223,44 @@ def test_a_damaged_folder_is_refused(vectors: ItemVectors, tmp_path: Path, name:
     spoil(tmp_path, name)
     with pytest.raises(CorruptArtifactError, match="train again"):
         ItemVectors.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        (pa.array([2, 1], pa.int32()), "int32"),
+        (pa.array([2, None]), "missing"),
+        (pa.array(["2", "1"]), "string"),
+    ],
+)
+def test_counts_of_another_type_are_refused(tmp_path: Path, counts: pa.Array, words: str) -> None:
+    ItemVectors(Vocabulary(pa.array(["a", "b"]), np.array([2, 1])), np.eye(2)).save(tmp_path)
+    pq.write_table(pa.table({"item_id": ["a", "b"], "count": counts}), tmp_path / "items.parquet")
+    with pytest.raises(CorruptArtifactError, match=words):
+        ItemVectors.load(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_no_file_stays_open(
+    vectors: ItemVectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    opened = []
+
+    class Watched(pq.ParquetFile):
+        def __init__(self, *arguments: object, **options: object) -> None:
+            super().__init__(*arguments, **options)
+            opened.append(self)
+
+        def read(self, *arguments: object, **options: object) -> pa.Table:
+            if damaged:
+                raise pa.ArrowInvalid("a page does not match its checksum")
+            return super().read(*arguments, **options)
+
+    vectors.save(tmp_path)
+    monkeypatch.setattr(pq, "ParquetFile", Watched)
+    with pytest.raises(CorruptArtifactError) if damaged else nullcontext():
+        ItemVectors.load(tmp_path)
+    assert [file.closed for file in opened] == [True]
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.embeddings import vectors_folder, word2vec_format
+from item2vec.embeddings import queries, vectors_folder, word2vec_format
+from item2vec.embeddings.queries import Query
 from item2vec.errors import CorruptArtifactError, DataError, UsageError
 from item2vec.vocabulary import ItemId, Vocabulary
 
 Rows = npt.NDArray[np.float32]
-Query = ItemId | npt.NDArray[Any] | tuple[ItemId | npt.NDArray[Any], float]
 
 
 class ItemVectors:
@@ -94,7 +94,7 @@ class ItemVectors:
 
     def __getitem__(self, key: ItemId | Sequence[ItemId]) -> Rows:
         """Return the vector of one id, (vector_size,), or of a list of ids, (n, vector_size)."""
-        if isinstance(key, str | int | np.integer):
+        if isinstance(key, str) or not isinstance(key, Iterable):
             return self.get_vector(key)
         return self.vectors[[self.vocabulary.num(k) for k in key]]
 
@@ -180,6 +180,9 @@ class ItemVectors:
         Parameters
         ----------
         positive, negative : id, vector, (id or vector, weight), or an iterable of these
+            In an iterable a tuple is always a key and its weight. A tuple on its own is one where its second
+            member is a number that cannot be an id (any number where ids are strings, a float where they are
+            int64), so ``(5, 2)`` is two int64 ids, as in gensim; write ``[(5, 2)]`` for id 5 twice.
         topn : int
             How many; the given ids themselves are never among them.
         restrict_vocab : int, optional
@@ -195,11 +198,10 @@ class ItemVectors:
         """
         keys: list[ItemId | npt.NDArray[Any]] = []
         weights: list[float] = []
-        for queries, sign in ((positive, 1.0), (negative, -1.0)):
-            for query in _as_list(queries):
-                key, weight = query if isinstance(query, tuple) else (query, sign)
+        for given, sign in ((positive, 1.0), (negative, -1.0)):
+            for key, weight in queries.weighted_keys(given, sign, self.vocabulary.id_type):
                 keys.append(key)
-                weights.append(float(weight))
+                weights.append(weight)
         if not keys:
             raise UsageError("most_similar needs at least one id or vector in positive or negative")
         mean = self.get_mean_vector(keys, weights, post_normalize=True, ignore_missing=False)
@@ -290,11 +292,3 @@ class ItemVectors:
 def _unit(rows: Rows) -> Rows:
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
     return np.asarray(rows / np.where(lengths > 0, lengths, 1), np.float32)
-
-
-def _as_list(queries: Any) -> list[Any]:
-    if isinstance(queries, str | int | np.integer | np.ndarray):
-        return [queries]
-    if isinstance(queries, tuple) and len(queries) == 2 and isinstance(queries[1], float):
-        return [queries]
-    return list(queries)
