@@ -96,6 +96,19 @@ def test_another_trainings_checkpoint_is_refused(sessions: Sessions, tmp_path) -
         small().fit(sessions.take(range(100)), checkpoint_dir=tmp_path, show_progress=False)
 
 
+@pytest.mark.parametrize("validated_first", [False, True])
+def test_validated_and_not_are_two_trainings(sessions: Sessions, tmp_path, validated_first: bool) -> None:  # type: ignore[no-untyped-def]
+    """Epochs that nobody scored could be neither the best one nor the reason to stop."""
+    scored = {"validate": lambda _: 1.0}
+    first, second = (scored, {}) if validated_first else ({}, scored)
+    options = {"checkpoint_dir": tmp_path, "show_progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        small().fit(sessions, callbacks=[interrupt_after(1)], **first, **options)
+    with pytest.raises(UsageError, match="one with validate and one without"):
+        small().fit(sessions, **second, **options)
+    assert len(small().fit(sessions, **first, **options).history_) == 3
+
+
 def test_a_damaged_checkpoint_is_refused(sessions: Sessions, tmp_path) -> None:  # type: ignore[no-untyped-def]
     small().fit(sessions, checkpoint_dir=tmp_path, show_progress=False)
     tables = tmp_path / "epoch-00003.safetensors"

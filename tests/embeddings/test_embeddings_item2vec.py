@@ -95,6 +95,23 @@ def test_fit_returns_self_and_shows_progress(sessions: Sessions, capsys: pytest.
     assert capsys.readouterr() == ("", "")
 
 
+def test_bookings_of_items_without_a_vector_are_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    lists = [["a", "b"], ["a", "b", "rare"], ["b", "a"]]
+    booked = [["never clicked", "a"], ["rare"], []]
+    sessions = Sessions.from_lists(lists, booked=booked)
+    with caplog.at_level("INFO", logger="item2vec"):
+        assert fit(sessions).n_booked_unknown_ == 1
+        assert fit(sessions, min_count=2).n_booked_unknown_ == 2
+    assert caplog.messages == [
+        "1 of 3 booked items are left out: never clicked, or fewer than min_count=1 clicks",
+        "2 of 3 booked items are left out: never clicked, or fewer than min_count=2 clicks",
+    ]
+    caplog.clear()
+    with caplog.at_level("INFO", logger="item2vec"):
+        assert fit(Sessions.from_lists(lists)).n_booked_unknown_ == 0
+    assert not caplog.messages
+
+
 def test_divergence_names_the_epoch_and_the_way_out(sessions: Sessions) -> None:
     with pytest.raises(TrainingError, match=r"epoch \d+.*lower alpha"):
         fit(sessions, alpha=1e25)

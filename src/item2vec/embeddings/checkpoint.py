@@ -93,7 +93,8 @@ def read_checkpoint(folder: Path, key: str) -> TrainingState | None:
         if record["fingerprint"] != key:
             raise UsageError(
                 f"{folder} holds the checkpoint of another training (other sessions, start vectors or"
-                " hyper-parameters); choose another checkpoint_dir or delete the folder"
+                " hyper-parameters, or one with validate and one without); choose another checkpoint_dir or"
+                " delete the folder"
             )
         body = (folder / record["file"]).read_bytes()
         if hashlib.sha256(body).hexdigest() != record["sha256"]:

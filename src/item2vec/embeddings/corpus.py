@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ from item2vec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from item2vec.sessions.container import Sessions
+
+_log = logging.getLogger(__name__)
 
 
 def _keep_known(
@@ -37,7 +40,8 @@ def _keep_probabilities(counts: npt.NDArray[np.float64], sample: float) -> npt.N
 def build_corpus(sessions: Sessions, min_count: int, sample: float) -> tuple[Vocabulary, Corpus]:
     """Build the vocabulary and drop items below `min_count`, before windows are formed.
 
-    Counts in the vocabulary are clicks; subsampling sees them weighted by the sessions' weights.
+    Counts in the vocabulary are clicks; subsampling sees them weighted by the sessions' weights. Booked items
+    outside the vocabulary are left out too; how many is logged.
 
     Raises
     ------
@@ -49,6 +53,11 @@ def build_corpus(sessions: Sessions, min_count: int, sample: float) -> tuple[Voc
     nums = vocabulary.nums(sessions.item_ids)
     items, offsets = _keep_known(sessions.tokens, sessions.offsets, nums)
     booked, booked_offsets = _keep_known(sessions.booked, sessions.booked_offsets, nums)
+    if len(booked) < len(sessions.booked):
+        _log.info(
+            "%d of %d booked items are left out: never clicked, or fewer than min_count=%d clicks",
+            *(len(sessions.booked) - len(booked), len(sessions.booked), min_count),
+        )
     item_markets = np.full(len(vocabulary), -1, np.int32)
     item_markets[nums[nums >= 0]] = sessions.markets[nums >= 0]
     corpus = Corpus(

@@ -71,6 +71,9 @@ class Item2Vec:
         ``market_negative`` (−log σ per window pair, float64; they sum to ``loss``), ``pairs``,
         ``learning_rate`` (at the epoch's start), ``tokens_per_second``, ``dropped_noise_draws`` and, where
         `validate` was given, ``validation``.
+    n_booked_unknown_ : int
+        Booked items that eq. 4 could not use, counted once per session: they have no vector, because nobody
+        clicked them or fewer than `min_count` clicks did.
     """
 
     def __init__(
@@ -157,7 +160,9 @@ class Item2Vec:
             Each is given a copy of the epoch's entry of `history_`.
         checkpoint_dir : path, optional
             After each epoch everything needed to go on is written there; a further `fit` of the same
-            hyper-parameters on the same sessions resumes from it (with workers=1, to the same bytes).
+            hyper-parameters on the same sessions resumes from it (with workers=1, to the same bytes). A
+            training with `validate` and one without are two trainings: neither resumes the other, since
+            epochs that nobody scored cannot be compared.
         show_progress : bool
 
         Returns
@@ -169,7 +174,7 @@ class Item2Vec:
         ConfigError
             If a hyper-parameter is out of its range.
         UsageError
-            If the arguments do not fit the data or one another.
+            If the arguments do not fit the data or one another, or `checkpoint_dir` holds another training.
         EmptyDataError
             If no pair is left to train on.
         TrainingError
@@ -182,10 +187,11 @@ class Item2Vec:
         from item2vec.embeddings.corpus import build_corpus
 
         vocabulary, corpus = build_corpus(sessions, self.min_count, self.sample)
+        n_booked_unknown = len(sessions.booked) - len(corpus.booked_items)
         tables = starting_tables(vocabulary, self.vector_size, self.seed, init_vectors)
         state, writer = checkpoint.TrainingState(), None
         if checkpoint_dir is not None:
-            key = self._fingerprint(vocabulary, corpus, tables)
+            key = self._fingerprint(vocabulary, corpus, tables, validate is not None)
             writer = training.checkpoint_writer(Path(checkpoint_dir), key)
             state = checkpoint.read_checkpoint(Path(checkpoint_dir), key) or state
             tables = (
@@ -204,6 +210,7 @@ class Item2Vec:
         )
         self.item_vectors_ = run.run()
         self.history_ = run.state.history
+        self.n_booked_unknown_ = n_booked_unknown
         return self
 
     def _open_engine(
@@ -234,12 +241,17 @@ class Item2Vec:
         return engine
 
     def _fingerprint(
-        self, vocabulary: Vocabulary, corpus: Corpus, tables: tuple[npt.NDArray[np.float32], ...]
+        self,
+        vocabulary: Vocabulary,
+        corpus: Corpus,
+        tables: tuple[npt.NDArray[np.float32], ...],
+        validated: bool,
     ) -> str:
         from item2vec.embeddings.checkpoint import fingerprint
         from item2vec.embeddings.initial_rows import item_keys
 
         params = {k: v for k, v in self.get_params().items() if k not in _ENGINE_ONLY}
+        params["validated"] = validated  # the last epoch's vectors or the best epoch's
         arrays: dict[str, npt.NDArray[Any]] = {
             "ids": item_keys(vocabulary.ids),
             "inputs": tables[0],
