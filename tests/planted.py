@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from item2vec.embeddings import ItemVectors
+from item2vec.evaluation.bootstrap import bootstrap_means, interval
 from item2vec.index import ItemIndex
 from item2vec.sessions import Sessions
 
@@ -38,13 +39,11 @@ class Agreement:
     def corrected(self, n_bootstrap: int = 1000) -> Interval:
         """Return (x − chance)/(1 − chance) with its interval over items: 0 is chance, 1 is perfect."""
 
-        def excess(rows: np.ndarray) -> np.ndarray:
-            share, chance = self.share[rows].mean(axis=-1), self.chance[rows].mean(axis=-1)
-            return (share - chance) / (1 - chance)
-
-        n = len(self.items)
-        drawn = excess(np.random.default_rng(0).integers(n, size=(n_bootstrap, n)))
-        return Interval(float(excess(np.arange(n))), *np.percentile(drawn, [2.5, 97.5]), n)
+        figures = {"share": self.share, "chance": self.chance}
+        means = bootstrap_means(figures, np.arange(len(self.items)), n_bootstrap)
+        (share, shares), (chance, chances) = means["share"], means["chance"]
+        found = interval((share - chance) / (1 - chance), (shares - chances) / (1 - chances))
+        return Interval(found.value, found.low, found.high, len(self.items))
 
 
 def rows_of_tokens(vectors: ItemVectors, sessions: Sessions) -> np.ndarray:
@@ -103,7 +102,7 @@ def market_agreement(
     return Agreement(tokens, (market_of_row[near] == own[:, None]).mean(axis=1), chance)
 
 
-def booked_ranks(vectors: ItemVectors, train: Sessions, test: Sessions) -> tuple[np.ndarray, np.ndarray]:
+def booked_ranks(vectors: ItemVectors, test: Sessions) -> tuple[np.ndarray, np.ndarray]:
     """Rank the booked listing among its market's by cosine to each click before the first on itself.
 
     Returns
@@ -114,7 +113,7 @@ def booked_ranks(vectors: ItemVectors, train: Sessions, test: Sessions) -> tuple
         Number of the test session of each query.
     """
     rows = rows_of_tokens(vectors, test)
-    known = (rows >= 0) & (np.bincount(train.tokens, minlength=train.n_items) > 0)
+    known = rows >= 0
     unit = np.zeros((test.n_items, vectors.vector_size), np.float32)
     unit[known] = vectors.vectors[rows[known]]
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
@@ -132,12 +131,9 @@ def booked_ranks(vectors: ItemVectors, train: Sessions, test: Sessions) -> tuple
 
 
 def clustered(values: np.ndarray, clusters: np.ndarray, n_bootstrap: int = 1000) -> Interval:
-    """Return the mean of `values` with an interval over whole clusters (sessions, items)."""
-    _, inverse = np.unique(clusters, return_inverse=True)
-    sums, sizes = np.bincount(inverse, values), np.bincount(inverse)
-    drawn = np.random.default_rng(0).integers(len(sums), size=(n_bootstrap, len(sums)))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    return Interval(float(values.mean()), *np.percentile(means, [2.5, 97.5]), len(values))
+    """Return the mean of `values` with an interval over whole clusters (sessions, guests, items)."""
+    found = interval(*bootstrap_means({"value": values}, clusters, n_bootstrap)["value"])
+    return Interval(found.value, found.low, found.high, len(values))
 
 
 def without_bookings(sessions: Sessions) -> Sessions:
@@ -171,7 +167,8 @@ def personal_gain(vectors: ItemVectors, sessions: Sessions, since_us: float) -> 
 
     For each session from `since_us` on whose user was in the same market before: the normalised rank of its
     first click among the market's listings, by cosine to the mean of the clicks so far, own less stranger's
-    (the previous such guest's history of the same market). Positive: own is better. Interval over sessions.
+    (the previous such guest's history of the same market). Positive: own is better. Interval over guests,
+    whose sessions all rank by much the same history.
     """
     rows = rows_of_tokens(vectors, sessions)
     known = rows >= 0
@@ -181,7 +178,7 @@ def personal_gain(vectors: ItemVectors, sessions: Sessions, since_us: float) -> 
     in_market = [np.flatnonzero(known & (sessions.markets == m)) for m in range(len(sessions.market_names))]
     history: dict[tuple[str, int], list[np.ndarray]] = {}
     strangers: dict[int, tuple[str, np.ndarray]] = {}
-    gains = []
+    gains, guests = [], []
     users, markets = sessions.user_ids.to_pylist(), sessions.session_markets()
     for number in np.argsort(sessions.start_us, kind="stable"):
         clicks = sessions.tokens[sessions.offsets[number] : sessions.offsets[number + 1]]
@@ -193,9 +190,10 @@ def personal_gain(vectors: ItemVectors, sessions: Sessions, since_us: float) -> 
             if stranger != user:
                 ranks = [_rank(unit, in_market[market], clicks[0], query) for query in (own, theirs)]
                 gains.append(ranks[1] - ranks[0])
+                guests.append(user)
             strangers[market] = (user, own)
         past.append(clicks)
-    return clustered(np.array(gains), np.arange(len(gains)))
+    return clustered(np.array(gains), np.array(guests))
 
 
 def _rank(unit: np.ndarray, candidates: np.ndarray, target: int, query: np.ndarray) -> float:
