@@ -54,6 +54,7 @@ class Vocabulary:
             raise DataError(f"{len(ids)} item ids but {len(counts)} counts")
         self.ids = ids
         self.counts = np.ascontiguousarray(counts, np.int64)
+        self._id_kinds: tuple[type, ...] = (str,) if self.id_type == "string" else (int, np.integer)
 
     @classmethod
     def from_counts(cls, ids: pa.Array, counts: npt.NDArray[np.int64], min_count: int = 1) -> Vocabulary:
@@ -92,9 +93,7 @@ class Vocabulary:
 
     def _is_id(self, kind: type) -> bool:
         """Whether values of a Python type can be ids here: Python says 1 == True == 1.0, ids do not."""
-        if self.id_type == "string":
-            return issubclass(kind, str)
-        return issubclass(kind, int | np.integer) and kind is not bool
+        return issubclass(kind, self._id_kinds) and kind is not bool
 
     def num(self, item_id: ItemId) -> int:
         """Return the number of one item.
