@@ -5,9 +5,9 @@ agreement of styles, over sessions for booked ranks, over guests for what their 
 about eq. 4 and eq. 5 compare models on the same cases, averaged over three training seeds. The simulator was
 shaped while looking at worlds of other seeds, never at this one.
 
-Models train at alpha = .025, half of the package's default, and what bookings add is claimed for that alone. At
-the default alpha = .05, in a world as small as this one, eq. 4 gains less in booked rank over eq. 3 (.009 instead
-of .013), and the gain in style of eq. 5 over eq. 3 with market noise (.008) vanishes.
+Models train at alpha = .025, half of the package's default, and what bookings add is claimed for that alone.
+At the default alpha = .05, in a world as small as this one, eq. 4 gains less in booked rank over eq. 3 (.009
+instead of .013), and the gain in style of eq. 5 over eq. 3 with market noise (.008) vanishes.
 """
 
 from __future__ import annotations
