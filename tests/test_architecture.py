@@ -12,7 +12,7 @@ import item2vec
 from item2vec import STAGES
 
 PACKAGE = Path(item2vec.__file__).parent
-GROUND = ("errors", "arrow", "vocabulary", "artifacts")  # what every stage may stand on
+GROUND = ("errors", "settings", "arrow", "vocabulary", "artifacts")  # what every stage may stand on
 ABOVE = ("config", "run", "cli")  # what imports the stages and is imported by none
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

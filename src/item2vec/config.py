@@ -9,12 +9,11 @@ import inspect
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from item2vec.embeddings import Item2Vec
 from item2vec.embeddings.hyperparameters import check_hyperparameters
@@ -25,8 +24,7 @@ from item2vec.index import IndexConfig
 from item2vec.marketplace.config import MarketplaceConfig
 from item2vec.recommendations import RecommendConfig
 from item2vec.sessions import SessionsConfig
-
-Model = TypeVar("Model", bound=BaseModel)
+from item2vec.settings import Model, checked_settings, nearest
 
 # How a result is computed, not what it is: these keys do not enter the hash of their stage.
 NOT_HASHED = ("engine", "workers", "device", "memory_limit")
@@ -131,7 +129,7 @@ class RunConfig:
             If a section or key is unknown, or a value is out of range.
         """
         for name in sections.keys() - section_models().keys():
-            hint = _nearest(name, list(section_models()))
+            hint = nearest(name, list(section_models()))
             raise ConfigError(
                 f"{origin}: unknown section [{name}]{hint}; known are {', '.join(section_models())}"
             )
@@ -232,32 +230,7 @@ def _value(text: str) -> Any:
 
 
 def _check(origin: str, section: str, model: type[Model], values: Mapping[str, Any]) -> Model:
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        problems = [_explain(section, problem) for problem in error.errors(include_url=False)]
-        raise ConfigError(f"{origin}: " + "; ".join(dict.fromkeys(problems))) from None
-
-
-def _explain(section: str, problem: Mapping[str, Any]) -> str:
-    """Say which key is wrong, what was given and what is allowed."""
-    where = ".".join([section, *(str(part) for part in problem["loc"])])
-    if problem["type"] == "extra_forbidden":
-        key = str(problem["loc"][-1])
-        if len(problem["loc"]) > 1:
-            return f"unknown key {where!r}"
-        known = list(section_models()[section].model_fields)
-        hint = _nearest(key, known) or _elsewhere(key)
-        return f"unknown key {key!r} in [{section}]{hint}; known are {', '.join(known)}"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] in {"missing", "value_error"} or not problem["loc"]:
-        return f"{where}: {message}"
-    return f"{where} = {problem['input']!r}: {message[:1].lower()}{message[1:]}"
-
-
-def _nearest(key: str, known: Sequence[str]) -> str:
-    close = get_close_matches(key, known, n=3, cutoff=0.6)
-    return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+    return checked_settings(model, values, origin, section, _elsewhere)
 
 
 def _elsewhere(key: str) -> str:

@@ -136,15 +136,15 @@ def test_extreme_worlds_run(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"n_users": 0}, "n_users=0"),
-        ({"n_users": "many"}, "n_users='many'"),
-        ({"taste": "maybe"}, "taste='maybe'"),
-        ({"style_geography_correlation": 1.5}, "style_geography_correlation=1.5"),
-        ({"days": -1, "rejection_rate": 2}, "days=-1.*rejection_rate=2"),
+        ({"n_users": 0}, "n_users = 0"),
+        ({"n_users": "many"}, "n_users = 'many'"),
+        ({"taste": "maybe"}, "taste = 'maybe'"),
+        ({"style_geography_correlation": 1.5}, "style_geography_correlation = 1.5"),
+        ({"days": -1, "rejection_rate": 2}, "days = -1.*rejection_rate = 2"),
         ({"n_listings": 20, "n_markets": 10}, "n_listings=20 is too few"),
-        ({"n_user": 5}, "unknown marketplace setting 'n_user'.*n_users"),
-        ({"seed": -1}, "seed=-1"),
-        ({"popularity_skew": float("nan")}, "popularity_skew=nan"),
+        ({"n_user": 5}, "unknown key 'n_user'.*n_users"),
+        ({"seed": -1}, "seed = -1"),
+        ({"popularity_skew": float("nan")}, "popularity_skew = nan"),
     ],
 )
 def test_bad_settings_are_named(tmp_path: Path, settings: dict[str, object], says: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from item2vec.errors import ConfigError
+from item2vec.settings import checked_settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -74,18 +74,4 @@ class MarketplaceConfig(BaseModel):
         ConfigError
             If a key is unknown or a value out of range; all of them are named.
         """
-        try:
-            return cls(**keywords)
-        except ValidationError as error:
-            raise ConfigError("; ".join(_explain(problem) for problem in error.errors())) from None
-
-
-def _explain(problem: Any) -> str:
-    """Say in one line which key is wrong, what was given and what is allowed."""
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = ", ".join(MarketplaceConfig.model_fields)
-        return f"unknown marketplace setting {key!r}; the settings are {known}"
-    if not key:
-        return f"marketplace: {problem['msg'].removeprefix('Value error, ')}"
-    return f"marketplace setting {key}={problem['input']!r}: {problem['msg']}"
+        return checked_settings(cls, keywords, "simulate")

@@ -9,14 +9,14 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import ValidationError
 
 from item2vec.arrow import arrow_numbers, numpy_numbers
-from item2vec.errors import ConfigError, EmptyDataError
+from item2vec.errors import EmptyDataError
 from item2vec.sessions import columns as col
 from item2vec.sessions.config import SessionsConfig
 from item2vec.sessions.container import Sessions
 from item2vec.sessions.rules import Rules
+from item2vec.settings import checked_settings
 
 
 class EventTable(Protocol):
@@ -98,7 +98,7 @@ def sessionize(
         If the event files cannot be read.
     """
     keys = {name: value for name, value in locals().items() if name in SessionsConfig.model_fields}
-    config = _config(keys)
+    config = checked_settings(SessionsConfig, keys, "sessionize")
     from item2vec.sessions.duckdb_engine import DuckDBEngine
 
     engine = DuckDBEngine(config.memory_limit)
@@ -111,16 +111,6 @@ def sessionize(
     if out is not None:
         sessions.save(out)
     return sessions
-
-
-def _config(keys: dict[str, Any]) -> SessionsConfig:
-    try:
-        return SessionsConfig(**keys)
-    except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, fault['loc'])) or 'sessions'}: {fault['msg']}" for fault in error.errors()
-        ]
-        raise ConfigError("sessionize: " + "; ".join(faults)) from None
 
 
 def _build(rules: Rules, items: pa.Table | None) -> Sessions:
