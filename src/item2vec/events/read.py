@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from item2vec.errors import ConfigError, UsageError
+from item2vec.errors import UsageError
 from item2vec.events.config import AttributesConfig, EventsConfig
 from item2vec.events.container import Events
+from item2vec.events.files import find_source
 from item2vec.events.importers import Importer, load_importer
 from item2vec.events.publish import TemporaryFolder, private_folder
 from item2vec.events.table import write_event_table
+from item2vec.settings import checked_settings
 
 PathLike = str | os.PathLike[str]
 Attributes = PathLike | AttributesConfig | Mapping[str, Any]
@@ -127,21 +128,44 @@ def _attributes(given: Attributes | None) -> Any:
     return {"path": given} if isinstance(given, str | os.PathLike) else given
 
 
+def source_files(config: EventsConfig) -> list[Path]:
+    """List the files that :func:`read_events` reads for a config: the log, then the items, then the users.
+
+    Raises
+    ------
+    SourceError
+        If a file is missing or empty, or the files of one table are of different formats.
+    """
+    settings, _ = _settings(config, {})
+    tables = (settings, settings.items, settings.users)
+    return [Path(file) for table in tables if table is not None for file in table.path or ()]
+
+
 def _settings(config: EventsConfig | None, keys: dict[str, Any]) -> tuple[EventsConfig, Importer]:
-    """Merge the importer's preset, the config and the keywords, the later winning, dicts key by key."""
-    try:
-        given = _merged(config.model_dump(exclude_unset=True) if config else {}, keys)
-        preset = load_importer(EventsConfig(**given).importer)
-        settings = EventsConfig(**_in_folder(_merged(preset.events, given), preset))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "events"
-        raise ConfigError(f"{where}: {first['msg']} (got {str(first['input'])[:80]!r})") from None
-    if settings.path is None:
+    """Merge the importer's preset, the config and the keywords, the later winning, dicts key by key.
+
+    The paths come back as the files themselves, so that whoever asks reads the same ones.
+    """
+    given = _merged(config.model_dump(exclude_unset=True) if config else {}, keys)
+    preset = load_importer(checked_settings(EventsConfig, given, "read_events").importer)
+    merged = _in_folders(_merged(preset.events, given), preset)
+    settings = checked_settings(EventsConfig, merged, "read_events")
+    if not settings.path:
         raise UsageError("no path to read events from; give a file, files, a glob or a folder")
-    if settings.items is not None and settings.items.path is None:
-        settings = settings.model_copy(update={"items": None})
-    return settings, preset
+    return _with_files(settings), preset
+
+
+def _with_files(settings: EventsConfig) -> EventsConfig:
+    """Name the files that the paths mean; a table without a path is none."""
+    found: dict[str, Any] = {"path": find_source(settings.path or (), settings.format).paths}
+    for name in ("items", "users"):
+        table = getattr(settings, name)
+        if table is not None and table.path:
+            files = find_source(table.path, table.format).paths
+            found[name] = table.model_copy(update={"path": files})
+        else:
+            found[name] = None
+    return settings.model_copy(update=found)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,14 +178,26 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _in_folder(keys: dict[str, Any], preset: Importer) -> dict[str, Any]:
-    """Find an importer's files when the path is the folder of the whole download."""
-    path = keys.get("path")
-    folder = path[0] if isinstance(path, list | tuple) and len(path) == 1 else path
-    if not isinstance(folder, str | os.PathLike) or not Path(folder).is_dir() or not preset.files:
+def _in_folders(keys: dict[str, Any], preset: Importer) -> dict[str, Any]:
+    """Find an importer's files where a path is the folder of a whole download."""
+    path = keys.get("path") or ()
+    paths = [path] if isinstance(path, str | os.PathLike) else path
+    folders = [Path(one) for one in paths if Path(one).is_dir()]
+    if not folders or not preset.files:
         return keys
-    found = keys | {"path": str(Path(folder) / preset.files["events"])}
+    found = keys | {
+        "path": [
+            _inside(one, preset.files["events"]) if one in folders else str(one) for one in map(Path, paths)
+        ]
+    }
     items = keys.get("items") or {}
-    if "items" in preset.files and not items.get("path") and any(Path(folder).glob(preset.files["items"])):
-        found["items"] = dict(items) | {"path": str(Path(folder) / preset.files["items"])}
+    if "items" in preset.files and not items.get("path"):
+        patterns = [_inside(folder, preset.files["items"]) for folder in folders]
+        if there := [pattern for pattern in patterns if glob.glob(pattern)]:
+            found["items"] = dict(items) | {"path": there}
     return found
+
+
+def _inside(folder: Path, pattern: str) -> str:
+    """Return the pattern below a folder, whose own name is no pattern."""
+    return os.path.join(glob.escape(str(folder)), pattern)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from item2vec.artifacts import StoredObject
+from item2vec.artifacts import StageKey, StoredObject
+from item2vec.artifacts.manifest import canonical_json, digest
 from item2vec.errors import ConfigError, CorruptArtifactError, DataError, UsageError
 from item2vec.run.load import ITEMS, VECTORS, open_recommender
 
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
     from item2vec.events import EventsConfig
+    from item2vec.recommendations import BatchSummary, Recommender
     from item2vec.sessions import Sessions
+
+logger = logging.getLogger(__name__)
 
 Objects = Mapping[str, StoredObject]
 Builder = Callable[[Objects, Path], Mapping[str, Any]]
@@ -37,20 +44,22 @@ def simulated_log(config: RunConfig, bars: bool) -> Builder:
     return build
 
 
-def source_files(config: EventsConfig) -> Iterator[Path]:
-    """List the raw files that a run reads: the log and the attribute tables."""
-    from item2vec.events.files import find_source
+def source_files(config: RunConfig) -> list[Path]:
+    """List the raw files that the run reads."""
+    from item2vec.events.read import source_files as files_of
+
+    return files_of(config.events)
+
+
+def events_settings(config: RunConfig) -> dict[str, Any]:
+    """Return what enters the key of the events: the settings, and the importer's mapping if one is named."""
+    settings = config.stage_config("events")
+    if config.events.importer is None:
+        return settings
     from item2vec.events.importers import load_importer
 
-    layout = load_importer(config.importer).files.values()
-    for section in (config, config.items, config.users):
-        if section is None:
-            continue
-        for path in section.path or ():
-            if section is config and layout and Path(path).is_dir():  # the folder of the whole download
-                yield from (file for pattern in layout for file in sorted(Path(path).glob(pattern)))
-            else:
-                yield from map(Path, find_source([path], section.format).paths)
+    mapping = asdict(load_importer(config.events.importer))
+    return {**settings, "importer_mapping": digest(canonical_json(mapping))}
 
 
 def events(config: RunConfig, bars: bool, kept_quarantine: Path) -> Builder:
@@ -152,7 +161,6 @@ def train(
     # No clock in an object: the same training must write the same bytes.
     history = [{key: entry[key] for key in entry if key != "tokens_per_second"} for entry in model.history_]
     (out_dir / HISTORY).write_text(json.dumps(history, indent=1, sort_keys=True), "utf-8")
-    shutil.rmtree(checkpoints, ignore_errors=True)
     last = history[-1]
     return {
         "items": len(model.item_vectors_.ids),
@@ -182,16 +190,29 @@ def index(config: RunConfig) -> Builder:
     return build
 
 
-def recommendations(config: RunConfig, bars: bool) -> Builder:
-    """Write the table of similar items."""
+def recommendations(config: RunConfig, bars: bool, checkpoints: Path, version: int) -> Builder:
+    """Write the table of similar items, going on where a killed run stopped.
+
+    The parts grow in a folder of `checkpoints` that is named like the object they are for, so that those of
+    two jobs never mix; the object gets them when all are there.
+    """
 
     def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
-        from item2vec.recommendations import write_similar_items
-
         recommender = open_recommender(inputs["embeddings"].path, inputs["index"].path)
-        summary = write_similar_items(
-            recommender, out_dir / SIMILAR_ITEMS, **config.recommend.model_dump(), show_progress=bars
-        )
+        read_from = {name: stored.reference for name, stored in inputs.items()}
+        key = StageKey("recommendations", version, config.stage_config("recommend"), read_from)
+        parts = checkpoints / key.id
+        try:
+            summary = _write_parts(config, recommender, parts, bars)
+        except UsageError:  # a part is not what its folder says; or a setting is wrong, then it says so again
+            if not parts.exists():
+                raise
+            shutil.rmtree(parts)
+            summary = _write_parts(config, recommender, parts, bars)
+        if summary.n_skipped:
+            kept = f"{summary.n_skipped} of {summary.n_parts} parts"
+            logger.info("similar items: %s were there from an earlier try", kept)
+        _share_files(parts, out_dir / SIMILAR_ITEMS)
         return {
             "rows": summary.n_rows,
             "items": summary.n_items,
@@ -200,3 +221,19 @@ def recommendations(config: RunConfig, bars: bool) -> Builder:
         }
 
     return build
+
+
+def _write_parts(config: RunConfig, recommender: Recommender, parts: Path, bars: bool) -> BatchSummary:
+    from item2vec.recommendations import write_similar_items
+
+    return write_similar_items(recommender, parts, **config.recommend.model_dump(), show_progress=bars)
+
+
+def _share_files(source: Path, target: Path) -> None:
+    """Give the files of a folder a second name in a new one: the first stays until the object is whole."""
+    target.mkdir()
+    for path in sorted(source.iterdir()):
+        try:
+            os.link(path, target / path.name)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, target / path.name)

@@ -29,6 +29,7 @@ VERSIONS = {
     "evaluation": 1,
 }
 RUN_STAGES = tuple(VERSIONS)
+CHECKPOINTS = "checkpoints"  # what a killed stage has done so far, a folder per stage
 MEASURED = ("events", "sessions", "embeddings", "index", "recommendations", "holdout")
 
 
@@ -93,18 +94,23 @@ def run_pipeline(
     if until is not None and until not in names:
         raise UsageError(f"run {config.name!r} has no stage {until!r}; it has {', '.join(names)}")
     wanted = stages if until is None else stages[: names.index(until) + 1]
+
+    def told(event: StageEvent) -> None:
+        if event.state != "started":  # its object is whole: nobody goes on from what led to it
+            shutil.rmtree(folder.path / CHECKPOINTS / event.stage, ignore_errors=True)
+        notify(event)
+
     with folder.lock():
-        objects = run_stages(folder, wanted, notify)
+        objects = run_stages(folder, wanted, told)
         release = publish(folder, objects) if until is None else None
         if release is not None:  # checkpoints of trainings that were given up
-            shutil.rmtree(folder.path / "checkpoints", ignore_errors=True)
+            shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
     return RunResult(folder.path, objects, release)
 
 
 def plan_stages(config: RunConfig, folder: RunFolder, show_progress: bool = False) -> list[Stage]:
     """List the stages of a run: what each reads, what its key is made of, and what builds it."""
-    bars = show_progress
-    hashed = config.stage_config
+    bars, checkpoints, hashed = show_progress, folder.path / CHECKPOINTS, config.stage_config
     train = hashed("train")
     split = {
         key: value for key, value in hashed("evaluate").items() if key in config.evaluate.split_options()
@@ -114,22 +120,22 @@ def plan_stages(config: RunConfig, folder: RunFolder, show_progress: bool = Fals
     def stage(name: str, settings: dict[str, Any], builder: build.Builder, *inputs: str) -> Stage:
         return Stage(name, VERSIONS[name], settings, builder, inputs)
 
-    checkpoints = folder.path / "checkpoints"
+    similar_items = build.recommendations(
+        config, bars, checkpoints / "recommendations", VERSIONS["recommendations"]
+    )
     stages = [
         Stage(
             "events",
             VERSIONS["events"],
-            hashed("events"),
+            build.events_settings(config),
             build.events(config, bars, folder.path / "quarantine"),
             log,
-            None if log else lambda: build.source_files(config.events),
+            None if log else lambda: build.source_files(config),
         ),
         stage("sessions", hashed("sessions"), build.sessions(config, bars), "events"),
         stage("embeddings", train, build.embeddings(config, bars, checkpoints / "embeddings"), "sessions"),
         stage("index", hashed("index"), build.index(config), "sessions", "embeddings"),
-        stage(
-            "recommendations", hashed("recommend"), build.recommendations(config, bars), "embeddings", "index"
-        ),
+        stage("recommendations", hashed("recommend"), similar_items, "embeddings", "index"),
         stage(
             "holdout",
             {"train": train, "split": split},
