@@ -17,6 +17,7 @@ from item2vec.artifacts import RunFolder, StageEvent, read_release, release_ids
 from item2vec.config import RunConfig
 from item2vec.errors import CorruptArtifactError, LockedRunError, QuarantineError, UsageError
 from item2vec.run import RUN_STAGES, RunResult, run_pipeline
+from item2vec.run.load import open_recommender
 
 TINY: dict[str, dict[str, Any]] = {
     "run": {"name": "tiny"},
@@ -152,6 +153,25 @@ def test_load_refuses_a_damaged_file_by_name(tmp_path: Path, stage: str) -> None
     assert i2v.load(tmp_path / "tiny")
 
 
+def test_load_hashes_a_file_once_and_a_stage_trusts_no_path(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest covers the index's files: only who did not compare it needs the checksums beside them."""
+    _, result = run(runs)
+    hashed: list[Path] = []
+
+    def noting(path: Path) -> str:
+        hashed.append(path)
+        return ""
+
+    monkeypatch.setattr("item2vec.index.storage._sha256", noting)
+    assert i2v.load(runs / "tiny")
+    assert hashed == []
+    with pytest.raises(CorruptArtifactError, match="differs from its checksum"):
+        open_recommender(result.objects["embeddings"].path, result.objects["index"].path)
+    assert len(hashed) == 1
+
+
 def test_load_opens_older_releases(runs: Path) -> None:
     _, old = run(runs)
     assert old.release is not None
@@ -253,6 +273,8 @@ def test_a_run_killed_in_every_stage_ends_like_an_undisturbed_one(runs: Path, tm
         with pytest.raises(UsageError, match="holds no release"):
             i2v.load(tmp_path / "tiny")
         assert place not in RUN_STAGES or list((tmp_path / "tiny" / "tmp").iterdir())
+        if place in {"embeddings", "recommendations", "holdout"}:  # its work is kept until it has a name
+            assert list((tmp_path / "tiny" / "checkpoints" / place).iterdir())
     done, result = run(tmp_path)
     assert done == set()
     _, whole = run(runs)

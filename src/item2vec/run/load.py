@@ -48,17 +48,27 @@ def load(path: str | Path, release: str | None = None) -> Recommender:
 
 def load_recommender(release: Release) -> Recommender:
     """Verify and open the two objects of a release that answers come from."""
-    return open_recommender(release.open("embeddings").path, release.open("index").path)
+    return open_recommender(release.open("embeddings").path, release.open("index").path, verify=False)
 
 
-def open_recommender(embeddings: Path, index: Path) -> Recommender:
-    """Put a recommender together from verified objects."""
+def open_recommender(embeddings: Path, index: Path, *, verify: bool = True) -> Recommender:
+    """Put a recommender together from two objects.
+
+    Parameters
+    ----------
+    embeddings, index : Path
+        The objects' folders.
+    verify : bool
+        Hash the files of the indexes. Switch it off only where the objects' manifests were just checked,
+        which hashes the same files; sizes, shapes and the structure of the trees are checked in any case.
+    """
     from item2vec.embeddings import ItemVectors
     from item2vec.index import ItemIndex
     from item2vec.recommendations import Recommender
 
     vectors = ItemVectors.load(embeddings / VECTORS)
-    indexes = {folder.name: ItemIndex.load(folder) for folder in sorted(index.iterdir()) if folder.is_dir()}
+    folders = [folder for folder in sorted(index.iterdir()) if folder.is_dir()]
+    indexes = {folder.name: ItemIndex.load(folder, verify=verify) for folder in folders}
     return Recommender(vectors, items=read_items(index), index=indexes)
 
 
