@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import item2vec as i2v
 from item2vec import Item2Vec
 from item2vec.config import NOT_HASHED, RunConfig, section_models, simulation_config
 from item2vec.errors import ConfigError
+from item2vec.marketplace import simulate
 
 MINIMAL = '[events]\npath = "log.csv"\n'
 
@@ -98,7 +101,11 @@ BAD_FILES = {
         MINIMAL + "[index]\nepochs = 3\n",
         r"unknown key 'epochs' in \[index\] \(it belongs to \[train\]",
     ),
-    "nested": (MINIMAL + "[events.items]\npth = 'x'\n", r"unknown key .*events\.items\.pth"),
+    "nested": (
+        MINIMAL + "[events.items]\npth = 'x'\n",
+        r"unknown key 'pth' in \[events\.items\] \(did you mean 'path'\?\); known are path, format",
+    ),
+    "long": (MINIMAL + f"[index]\nn_trees = '{'9x' * 300}'\n", r"n_trees = '(9x)+…: "),
     "type": (
         MINIMAL + "[train]\nepochs = 'three'\n",
         r"train\.epochs = 'three': input should be a valid integer",
@@ -107,6 +114,27 @@ BAD_FILES = {
     "train range": (MINIMAL + "[train]\nalpha = 0\n", r"train\.alpha is 0.*must be a number above 0"),
     "train word": (MINIMAL + "[train]\nwindow = 'sesion'\n", r"train\.window is 'sesion'"),
     "range": (MINIMAL + "[index]\nn_trees = 0\n", r"index\.n_trees = 0: .*greater than or equal to 1"),
+    "cut": (
+        MINIMAL + "[evaluate]\ntest_from = 'next week'\n",
+        r"evaluate\.test_from: cannot read 'next week' as a time; write it like",
+    ),
+    "cut of no year": (
+        MINIMAL + "[evaluate]\nvalidation_from = 999999999999999999999\n",
+        "is no time between",
+    ),
+    "cuts": (
+        MINIMAL + "[evaluate]\nvalidation_from = 2025-02-22\ntest_from = '2025-02-15'\n",
+        r"evaluate: validation_from \(2025-02-22\) lies after test_from \(2025-02-15\)",
+    ),
+    "bands": (MINIMAL + "[evaluate]\nprice_bands = [60, 30]\n", r"price_bands: .*60.*30.*give ascending"),
+    "band twice": (MINIMAL + "[evaluate]\nprice_bands = [30, 30]\n", "give ascending upper limits above 0"),
+    "free band": (MINIMAL + "[evaluate]\nprice_bands = [0, 30]\n", "give ascending upper limits above 0"),
+    "no band": (MINIMAL + "[evaluate]\nprice_bands = []\n", "give ascending upper limits above 0"),
+    "endless band": (
+        MINIMAL + "[evaluate]\nprice_bands = [30, inf]\n",
+        "give ascending upper limits above 0",
+    ),
+    "nan band": (MINIMAL + "[evaluate]\nprice_bands = [nan]\n", "give ascending upper limits above 0"),
     "name": (MINIMAL + "[run]\nname = '../up'\n", r"run\.name = '\.\./up'"),
     "no log": ("[train]\nepochs = 3\n", r"no log: set events\.path"),
     "two logs": (MINIMAL + "[simulate]\n", r"two logs: \[simulate\] and events\.path"),
@@ -126,6 +154,42 @@ def test_a_bad_file_is_explained(tmp_path: Path, case: str) -> None:
 def test_all_wrong_keys_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'epoch'.*'vektor_size'"):
         RunConfig.from_toml(write(tmp_path, MINIMAL + "[train]\nepoch = 3\nvektor_size = 3\n"))
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        {"validation_from": "2025-02-15", "test_from": "2025-02-22T12:00:00+02:00"},
+        {"validation_from": 1_739_577_600_000_000, "test_from": "2025-02-22"},
+        {"test_from": "2025-02-22"},
+    ],
+)
+def test_cuts_in_their_order_are_taken_as_they_are(cuts: dict[str, object]) -> None:
+    sections = {"run": {"name": "a"}, "events": {"path": "x"}, "evaluate": cuts}
+    options = RunConfig.from_sections(sections).evaluate.split_options()
+    assert {key: options[key] for key in cuts} == cuts
+
+
+CALLS: dict[str, tuple[Callable[..., object], str]] = {
+    "read_events": (i2v.read_events, "memory_limit"),
+    "sessionize": (i2v.sessionize, "memory_limit"),
+    "simulate": (simulate, "n_users"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_functions_explain_their_settings_as_run_files_do(name: str) -> None:
+    function, key = CALLS[name]
+    with pytest.raises(ConfigError, match=rf"^{name}: {key} = \['lots'\]: input should be"):
+        function("nowhere", **{key: ["lots"]})
+
+
+def test_an_unknown_keyword_gets_the_nearest_known_ones() -> None:
+    wanted = (
+        r"^simulate: days = 0: .*; unknown key 'n_user' \(did you mean 'n_users'\?\); known are seed, n_users"
+    )
+    with pytest.raises(ConfigError, match=wanted):
+        simulate("no_folder", n_user=3, days=0)
 
 
 def test_a_missing_or_binary_file_is_explained(tmp_path: Path) -> None:

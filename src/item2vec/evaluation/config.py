@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from itertools import pairwise
+from math import inf
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from item2vec.errors import Item2VecError
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Moment = int | datetime | date | str
@@ -42,6 +46,30 @@ class EvaluateConfig(BaseModel):
     seed: int = Field(default=1, ge=0)
     """Seed of resamples, samples and the map."""
 
+    @field_validator("validation_from", "test_from")
+    @classmethod
+    def _readable_moment(cls, moment: Moment | None) -> Moment | None:
+        if moment is not None:
+            _microseconds(moment)
+        return moment
+
+    @field_validator("price_bands")
+    @classmethod
+    def _ascending_bands(cls, bands: tuple[float, ...] | str) -> tuple[float, ...] | str:
+        if isinstance(bands, str):
+            return bands
+        ascending = all(low < high for low, high in pairwise((0.0, *bands, inf)))  # NaN is not below either
+        if not bands or not ascending:
+            raise ValueError(f"{list(bands)}: give ascending upper limits above 0, such as [30, 60, 90, 120]")
+        return bands
+
+    @model_validator(mode="after")
+    def _cuts_in_their_order(self) -> Self:
+        t1, t2 = self.validation_from, self.test_from
+        if t1 is not None and t2 is not None and _microseconds(t1) > _microseconds(t2):
+            raise ValueError(f"validation_from ({t1}) lies after test_from ({t2}); T1 must come first")
+        return self
+
     @model_validator(mode="after")
     def _leave_some_for_training(self) -> Self:
         if self.validation + self.test >= 1:
@@ -52,3 +80,14 @@ class EvaluateConfig(BaseModel):
         """Return the keywords of :func:`item2vec.evaluation.split_sessions`."""
         names = ("validation", "test", "validation_from", "test_from")
         return {name: getattr(self, name) for name in names}
+
+
+def _microseconds(moment: Moment) -> int:
+    from item2vec.evaluation.cuts import iso_time, moment_us
+
+    try:
+        us = moment_us(moment)
+        iso_time(us)
+    except Item2VecError as error:
+        raise ValueError(str(error)) from None
+    return us
