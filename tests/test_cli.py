@@ -110,6 +110,8 @@ BAD = {
     "simulate full": (["simulate", "{runs}"], 2, "not an empty folder"),
     "bad data": (["run", "{log}"], 3, "no such file or folder"),
     "empty log": (["run", "{log}", "--set", "events.path={empty}"], 3, "empty"),
+    "simulate below a file": (["simulate", "{file}/x/log"], 4, "tiny.toml"),
+    "simulate in no disk": (["simulate", "/proc/x", "--users", "5"], 4, "choose another place"),
     "no runs dir": (["run", "{file}", "--runs-dir", "{file}/x"], 4, "--runs-dir"),
 }
 
@@ -229,6 +231,28 @@ def test_a_bug_is_reported_as_a_bug(tiny: Path, monkeypatch: pytest.MonkeyPatch)
     assert "Traceback" not in errors
     code, _, errors = call("run", tiny, "--debug")
     assert code == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (OSError(28, "No space left on device", "/mnt/log"), 4, "/mnt/log: No space left on device; choose"),
+        (PermissionError(13, "Permission denied", "/a", None, "/b"), 4, "/b: Permission denied"),
+        (OSError(5, "Input/output error"), 4, "error: Input/output error; choose"),
+        (OSError("a library's own"), 1, "this is a bug"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_the_operating_system_refuses_is_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, says: str
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("item2vec.marketplace.simulate", refuse)
+    found, _, errors = call("simulate", tmp_path / "log")
+    assert (found, "Traceback" in errors) == (code, False)
+    assert says in errors
 
 
 def test_an_interrupt_ends_with_130_and_keeps_what_is_done(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from item2vec.errors import Item2VecError
+from item2vec.errors import Item2VecError, RunError
 
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 UNEXPECTED = 1
@@ -77,6 +78,8 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
                 traceback.print_exception(error)
             if isinstance(error, Item2VecError):
                 _fail(str(error), error.exit_code)
+            if isinstance(error, OSError) and error.errno is not None:  # the operating system's, no bug
+                _fail(str(_refused(error)), RunError.exit_code)
             _fail(
                 f"unexpected {type(error).__name__}: {error}; this is a bug: please report it with the"
                 " traceback that --debug shows",
@@ -84,6 +87,16 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             )
 
     return wrapped
+
+
+def _refused(error: OSError) -> RunError:
+    """Say what the operating system refused, where, and what to try."""
+    where = error.filename2 or error.filename
+    place = f"{os.fsdecode(where)}: " if isinstance(where, str | bytes | os.PathLike) else ""
+    return RunError(
+        f"{place}{error.strerror or error}; choose another place, or check its permissions and free space"
+        " and run the same command again"
+    )
 
 
 def _fail(message: str, code: int) -> NoReturn:
