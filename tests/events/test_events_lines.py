@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from item2vec.errors import SourceError
@@ -53,6 +53,8 @@ cell = st.text(st.sampled_from('ab é",\n\r;'), max_size=6)
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     final=st.booleans(),
 )
+# The first read ends between "\r" and "\n": no old Macintosh file
+@example(rows=[["", "\r", ""]], block=12, ending="\r\n", quoting=csv.QUOTE_ALL, final=True)
 def test_records_are_what_a_csv_writer_wrote(
     rows: list[list[str]], block: int, ending: str, quoting: Any, final: bool
 ) -> None:

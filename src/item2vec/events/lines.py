@@ -97,7 +97,7 @@ class LineReader:
         head: bytes = self._stream.read(BLOCK_BYTES)
         if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:4].count(0) in (2, 3):
             raise SourceError(f"{self._file} is UTF-16 or UTF-32 text; save it as UTF-8")
-        old_mac = b"\n" not in head and b"\r" in head
+        old_mac = b"\n" not in head and b"\r" in head[:-1]  # a last one may be half of "\r\n"
         return head.removeprefix(b"\xef\xbb\xbf"), b"\r" if old_mac else b"\n"
 
 

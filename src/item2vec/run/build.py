@@ -167,6 +167,7 @@ def train(
         "vector_size": config.train["vector_size"],
         "epochs": len(history),
         "loss": last["loss"],
+        "booked_unknown": model.n_booked_unknown_,
     }
 
 
