@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from item2vec.artifacts.durable import replace_file
 from item2vec.errors import CorruptArtifactError, UsageError
 
 NAME = "checkpoint.json"
@@ -62,17 +62,9 @@ def write_checkpoint(folder: Path, key: str, state: TrainingState) -> None:
 
 
 def _write_durably(path: Path, body: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as out:
-        out.write(body)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    scratch = path.with_name(path.name + ".tmp")
+    scratch.unlink(missing_ok=True)  # a killed training may have left one
+    replace_file(path, body, scratch=scratch)
 
 
 def read_checkpoint(folder: Path, key: str) -> TrainingState | None:

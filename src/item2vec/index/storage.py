@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from item2vec.artifacts.durable import fsync_path
 from item2vec.errors import CorruptArtifactError, SourceError, UsageError
 
 FORMAT = "item2vec-index"
@@ -43,9 +43,9 @@ def publish(folder: Path, target: Path, description: dict[str, Any]) -> None:
     text = json.dumps({**body, "digest": _digest(body)}, indent=1, sort_keys=True)
     (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
     for path in (*folder.iterdir(), folder):
-        _flush(path)
+        fsync_path(path)
     folder.rename(target)
-    _flush(target.parent)
+    fsync_path(target.parent)
 
 
 def discard(folder: Path) -> None:
@@ -129,12 +129,3 @@ def _sha256(path: Path) -> str:
 
 def _digest(body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Force a file or folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
