@@ -6,14 +6,15 @@ Relative paths in the file count from the folder the command is started in, the 
 from __future__ import annotations
 
 import inspect
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, create_model, field_validator
 
 from item2vec.embeddings import Item2Vec
 from item2vec.embeddings.hyperparameters import check_hyperparameters
@@ -24,10 +25,13 @@ from item2vec.index import IndexConfig
 from item2vec.marketplace.config import MarketplaceConfig
 from item2vec.recommendations import RecommendConfig
 from item2vec.sessions import SessionsConfig
-from item2vec.settings import Model, checked_settings, nearest
+from item2vec.settings import found_settings, nearest, refusal
 
 # How a result is computed, not what it is: these keys do not enter the hash of their stage.
 NOT_HASHED = ("engine", "workers", "device", "memory_limit")
+Section = TypeVar("Section", bound=BaseModel)
+
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class RunSection(BaseModel):
@@ -35,8 +39,18 @@ class RunSection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    name: str
     """Folder of the run below ``--runs-dir``; by default the name of the TOML file."""
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not _RUN_NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} cannot name a run's folder: use letters (a to z), digits, '.', '_' and '-', a"
+                " letter or digit first, 100 characters at most; --set run.name=NAME gives another name"
+            )
+        return name
 
 
 @cache
@@ -104,13 +118,14 @@ class RunConfig:
         Raises
         ------
         ConfigError
-            If the file is missing or no TOML, a section or key is unknown, or a value is out of range.
+            If the file is missing or no TOML, or sections, keys, values or overrides are wrong; all of them
+            are named, one a line.
         """
         document = _read_toml(Path(path))
-        for override in overrides:
-            _apply(document, override)
-        document.setdefault("run", {}).setdefault("name", Path(path).stem)
-        return cls.from_sections(document, origin=str(path))
+        problems = _apply_all(document, overrides)
+        if isinstance(run := document.setdefault("run", {}), dict):
+            run.setdefault("name", Path(path).stem)
+        return cls._from_document(document, str(path), problems)
 
     @classmethod
     def from_sections(cls, sections: Mapping[str, Mapping[str, Any]], origin: str = "run") -> RunConfig:
@@ -128,32 +143,32 @@ class RunConfig:
         ConfigError
             If a section or key is unknown, or a value is out of range.
         """
-        for name in sections.keys() - section_models().keys():
-            hint = nearest(name, list(section_models()))
-            raise ConfigError(
-                f"{origin}: unknown section [{name}]{hint}; known are {', '.join(section_models())}"
-            )
+        return cls._from_document(sections, origin, [])
 
-        def check(name: str, model: type[Model]) -> Model:
-            return _check(origin, name, model, sections.get(name, {}))
+    @classmethod
+    def _from_document(cls, sections: Mapping[str, Any], origin: str, problems: Sequence[str]) -> RunConfig:
+        known = section_models()
+        found = [*problems, *_wrong_sections(sections)]
 
+        def check(name: str, model: type[Section]) -> Section | None:
+            values = sections.get(name, {})
+            if not isinstance(values, Mapping):
+                return None
+            made, wrong = found_settings(model, values, name, _elsewhere)
+            found.extend(wrong)
+            return made
+
+        run, events = check("run", RunSection), check("events", EventsConfig)
         simulate = check("simulate", MarketplaceConfig) if "simulate" in sections else None
-        events = check("events", EventsConfig)
-        if (simulate is None) == (events.path is None):
-            problem = (
-                "no log: set events.path" if simulate is None else "two logs: [simulate] and events.path"
-            )
-            raise ConfigError(f"{origin}: the run has {problem}, or add or remove the section [simulate]")
-        return cls(
-            name=check("run", RunSection).name,
-            simulate=simulate,
-            events=events,
-            sessions=check("sessions", SessionsConfig),
-            train=_train_settings(origin, check("train", train_model()).model_dump()),
-            index=check("index", IndexConfig),
-            recommend=check("recommend", RecommendConfig),
-            evaluate=check("evaluate", EvaluateConfig),
-        )
+        found += _log_problem(sections)
+        train = check("train", known["train"])
+        settings = {} if train is None else train.model_dump()
+        found += _range_problems(settings)
+        sessions, index = check("sessions", SessionsConfig), check("index", IndexConfig)
+        recommend, evaluate = check("recommend", RecommendConfig), check("evaluate", EvaluateConfig)
+        if found or not (run and events and sessions and index and recommend and evaluate):
+            raise refusal(origin, found)
+        return cls(run.name, simulate, events, sessions, settings, index, recommend, evaluate)
 
     def stage_config(self, section: str) -> dict[str, Any]:
         """Return what of a section enters the hash of its stage, as JSON values."""
@@ -162,13 +177,41 @@ class RunConfig:
         return {key: setting for key, setting in settings.items() if key not in NOT_HASHED}
 
 
-def _train_settings(origin: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Check the ranges now that `fit` would check after the log has been read."""
-    try:
-        check_hyperparameters(settings)
-    except ConfigError as error:
-        raise ConfigError(f"{origin}: train.{error}") from None
-    return settings
+def _wrong_sections(sections: Mapping[str, Any]) -> list[str]:
+    known = list(section_models())
+    outside = [name for name, values in sections.items() if not isinstance(values, Mapping)]
+    lines = [f"{name!r} stands outside every section; put it below one such as [run]" for name in outside]
+    unknown = [name for name in sections if name not in known and name not in outside]
+    lines += [f"unknown section [{name}]{nearest(name, known)}" for name in unknown]
+    return [*lines[:-1], f"{lines[-1]}; known are {', '.join(known)}"] if unknown else lines
+
+
+def _log_problem(sections: Mapping[str, Any]) -> list[str]:
+    """Say so unless exactly one of the two sources of events is given."""
+    events = sections.get("events", {})
+    reads = isinstance(events, Mapping) and events.get("path") is not None
+    if ("simulate" in sections) != reads:
+        return []
+    problem = "two logs: [simulate] and events.path" if reads else "no log: set events.path"
+    return [f"the run has {problem}, or add or remove the section [simulate]"]
+
+
+def _range_problems(settings: Mapping[str, Any]) -> list[str]:
+    """Check the ranges of [train] now that `fit` would check after the log has been read."""
+    lines: list[str] = []
+    left = dict(settings)
+    defaults = train_model()().model_dump()
+    while left:
+        try:
+            check_hyperparameters(left)
+            break
+        except ConfigError as error:  # names one key: note it and go on without that
+            key = str(error).split(" ", 1)[0]
+            lines.append(f"train.{error}")
+            if left.get(key) == defaults.get(key):
+                break
+            left[key] = defaults.get(key)
+    return lines
 
 
 def simulation_config(overrides: Sequence[str] = ()) -> MarketplaceConfig:
@@ -180,14 +223,19 @@ def simulation_config(overrides: Sequence[str] = ()) -> MarketplaceConfig:
         If an override is malformed, of another section, or out of range.
     """
     document: dict[str, dict[str, Any]] = {}
-    for override in overrides:
-        _apply(document, override)
-    for name in document.keys() - {"simulate"}:
-        raise ConfigError(f"--set {name}...: writing a log into a folder knows the section [simulate] only")
-    return _check("--set", "simulate", MarketplaceConfig, document.get("simulate", {}))
+    problems = _apply_all(document, overrides)
+    others = [name for name in document if name != "simulate"]
+    problems += [
+        f"--set {name}...: writing a log into a folder knows the section [simulate] only" for name in others
+    ]
+    found, wrong = found_settings(MarketplaceConfig, document.get("simulate", {}), "simulate")
+    problems += wrong
+    if found is None or problems:
+        raise refusal("simulate", problems)
+    return found
 
 
-def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as handle:
             document = tomllib.load(handle)
@@ -199,15 +247,21 @@ def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
         raise ConfigError(
             f"cannot read {path}: {error.strerror}; pipelines/ holds run files to start from"
         ) from error
-    for name, value in document.items():
-        if not isinstance(value, dict):
-            raise ConfigError(
-                f"{path}: {name!r} stands outside every section; put it below one such as [run]"
-            )
     return document
 
 
-def _apply(document: dict[str, dict[str, Any]], override: str) -> None:
+def _apply_all(document: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """Set every ``section.key[.key]=value`` in the document; return what is wrong with the others."""
+    problems = []
+    for override in overrides:
+        try:
+            _apply(document, override)
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _apply(document: dict[str, Any], override: str) -> None:
     """Set ``section.key[.key]=value`` in the document."""
     place, equals, text = override.partition("=")
     *path, key = [part.strip() for part in place.split(".")]
@@ -227,10 +281,6 @@ def _value(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text  # --set run.name=demo needs no quotes
     return parsed["value"] if len(parsed) == 1 else text
-
-
-def _check(origin: str, section: str, model: type[Model], values: Mapping[str, Any]) -> Model:
-    return checked_settings(model, values, origin, section, _elsewhere)
 
 
 def _elsewhere(key: str) -> str:

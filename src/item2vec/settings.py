@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args
@@ -13,16 +14,26 @@ from item2vec.errors import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 LONGEST = 80
 """Characters of a refused value that a message repeats."""
+_SHOULD_BE = "Input should be "
+_MEMBER = re.compile(
+    r"int|float|str|bool|date|datetime|\w+Config|(literal|list|tuple|dict|constrained).*\[.*\]"
+)
+_PHRASES = (
+    (r"^a valid (?=[aeiou])", "an "),
+    (r"^a valid ", "a "),
+    (r"^a string", "text"),
+    (r"^a dictionary( or instance of \w+)?", "a table of keys"),
+    (r"^a tuple", "a list"),
+    (r"^a boolean", "true or false"),
+    (r"greater than or equal to", "at least"),
+    (r"less than or equal to", "at most"),
+    (r"greater than", "above"),
+    (r"less than", "below"),
+)
 
 
-def checked_settings(
-    model: type[Model],
-    values: Mapping[str, Any],
-    origin: str,
-    section: str = "",
-    elsewhere: Callable[[str], str] = lambda _key: "",
-) -> Model:
-    """Check settings against their model.
+def checked_settings(model: type[Model], values: Mapping[str, Any], origin: str) -> Model:
+    """Check the settings of one function against their model.
 
     Parameters
     ----------
@@ -31,51 +42,122 @@ def checked_settings(
     values : mapping of str to value
         The settings given; the others get their defaults.
     origin : str
-        What the message starts with: the run's file, or the function that was called.
+        What the message starts with: the function that was called.
+
+    Raises
+    ------
+    ConfigError
+        If keys are unknown or values out of range; all of them are named, one a line.
+    """
+    found, problems = found_settings(model, values)
+    if found is None or problems:
+        raise refusal(origin, problems)
+    return found
+
+
+def found_settings(
+    model: type[Model],
+    values: Mapping[str, Any],
+    section: str = "",
+    elsewhere: Callable[[str], str] = lambda _key: "",
+) -> tuple[Model | None, list[str]]:
+    """Check settings against their model and collect what is wrong instead of stopping at it.
+
+    Parameters
+    ----------
+    model : type of BaseModel
+        Forbids keys it does not know.
+    values : mapping of str to value
+        The settings given; the others get their defaults.
     section : str
         The section of the run file that holds the keys.
     elsewhere : callable
         Told an unknown key, says where it belongs, or nothing.
 
-    Raises
-    ------
-    ConfigError
-        If keys are unknown or values out of range; one line names all of them.
+    Returns
+    -------
+    tuple of (BaseModel or None, list of str)
+        The settings, without those that are wrong (None if they make no model then), and the problems.
     """
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(dict(values)), []
     except ValidationError as error:
-        found = [_explained(model, section, fault, elsewhere) for fault in error.errors(include_url=False)]
-        raise ConfigError(f"{origin}: " + "; ".join(dict.fromkeys(found))) from None
+        faults = error.errors(include_url=False)
+    problems = _problems(model, section, faults, elsewhere)
+    wrong = {str(fault["loc"][0]) for fault in faults if fault["loc"]}
+    try:
+        return model.model_validate(
+            {key: value for key, value in values.items() if key not in wrong}
+        ), problems
+    except ValidationError:  # the rest alone says nothing new: it may only miss what was taken out
+        return None, problems
+
+
+def refusal(origin: str, problems: Sequence[str]) -> ConfigError:
+    """Return the error that names all problems of one origin, one a line."""
+    if len(problems) == 1:
+        return ConfigError(f"{origin}: {problems[0]}")
+    return ConfigError("\n  ".join([f"{origin} has {len(problems)} problems:", *problems]))
 
 
 def nearest(key: str, known: Sequence[str]) -> str:
-    """Return a hint to the known names that are like `key`, empty if none is."""
-    close = get_close_matches(key, known, n=3, cutoff=0.6)
+    """Return a hint to the known names that begin with `key`, hold it as a word, or are like it."""
+    holding = [name for name in known if name.startswith(key) or key in name.split("_")]
+    close = list(dict.fromkeys(holding or get_close_matches(key, known, n=3, cutoff=0.6)))[:3]
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 
-def _explained(
-    model: type[BaseModel], section: str, fault: Mapping[str, Any], elsewhere: Callable[[str], str]
-) -> str:
-    """Say which key is wrong, what was given and what is allowed."""
-    *folder, key = [str(part) for part in ((section, *fault["loc"]) if section else fault["loc"])] or [""]
-    if fault["type"] == "extra_forbidden":
-        known = list(_model_at(model, fault["loc"][:-1]).model_fields)
-        place = f" in [{'.'.join(folder)}]" if folder else ""
-        hint = nearest(key, known) or elsewhere(key)
-        return f"unknown key {key!r}{place}{hint}; known are {', '.join(known)}"
-    where = ".".join(filter(None, (*folder, key)))
-    message = fault["msg"].removeprefix("Value error, ")
-    if not fault["loc"] or fault["type"] in {"missing", "value_error"}:
-        return f"{where}: {message}" if where else message
-    return f"{where} = {_short(fault['input'])}: {message[:1].lower()}{message[1:]}"
+def _problems(
+    model: type[BaseModel], section: str, faults: Sequence[Any], elsewhere: Callable[[str], str]
+) -> list[str]:
+    """Say which keys are wrong, what was given and what is allowed, one line each."""
+    lines: list[str] = []
+    wanted: dict[str, list[str]] = {}  # of a union every member complains: one line for all of them
+    unknown: dict[tuple[str, ...], list[str]] = {}
+    for fault in faults:
+        place = _place(fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            unknown.setdefault(place[:-1], []).append(place[-1])
+            continue
+        where, given = ".".join(filter(None, (section, *place))), _short(fault["input"])
+        message = fault["msg"].removeprefix("Value error, ")
+        if message.startswith(_SHOULD_BE):
+            wanted.setdefault(f"{where} must be {{}}, not {given}", []).append(_phrase(message))
+        elif not place or fault["type"] in {"missing", "value_error"}:
+            lines.append(f"{where}: {message}" if where else message)
+        else:
+            lines.append(f"{where} = {given}: {message[:1].lower()}{message[1:]}")
+    for line, phrases in wanted.items():
+        head, tail = line.split("{}", 1)
+        lines.append(head + " or ".join(dict.fromkeys(phrases)) + tail)
+    for place, keys in unknown.items():
+        known = list(_model_at(model, place).model_fields)
+        folder = ".".join(filter(None, (section, *place)))
+        named = [
+            f"unknown key {key!r}{f' in [{folder}]' if folder else ''}{elsewhere(key) or nearest(key, known)}"
+            for key in keys
+        ]
+        lines += [*named[:-1], f"{named[-1]}; known are {', '.join(known)}"]
+    return list(dict.fromkeys(lines))
 
 
-def _model_at(model: type[BaseModel], place: Sequence[int | str]) -> type[BaseModel]:
+def _place(found: Sequence[int | str]) -> tuple[str, ...]:
+    """Name the keys that lead to a value, without the members of a union that pydantic puts among them."""
+    return tuple(str(part) for at, part in enumerate(found) if at == 0 or not _MEMBER.fullmatch(str(part)))
+
+
+def _phrase(message: str) -> str:
+    """Turn "Input should be a valid integer, unable to parse ..." into "an integer"."""
+    text = message.removeprefix(_SHOULD_BE).partition(", unable to ")[0].partition(", got ")[0]
+    for pattern, words in _PHRASES:
+        text = re.sub(pattern, words, text)
+    return text
+
+
+def _model_at(model: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:
     """Follow the keys of a place into the models that fields hold."""
     for part in place:
-        field = model.model_fields.get(str(part))
+        field = model.model_fields.get(part)
         inner = list(_models(field.annotation)) if field is not None else []
         model = inner[0] if inner else model
     return model
