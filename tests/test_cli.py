@@ -105,6 +105,7 @@ BAD = {
     "unknown key": (["run", "{file}", "--set", "train.epoch=3"], 2, "did you mean 'epochs'"),
     "bad set": (["run", "{file}", "--set", "epochs=3"], 2, "section.key=value"),
     "no such run": (["show", "nope", "--runs-dir", "{runs}"], 2, r"runs with one: tiny"),
+    "no such folder": (["show", "{runs}/nope"], 2, r"/runs/nope holds no release (runs with one: tiny"),
     "simulate set": (["simulate", "{runs}/new", "--set", "train.epochs=3"], 2, "[simulate] only"),
     "simulate range": (["simulate", "{runs}/new", "--listings", "4"], 2, "n_listings"),
     "simulate full": (["simulate", "{runs}"], 2, "not an empty folder"),
@@ -142,6 +143,36 @@ def test_the_summary_says_where_everything_is(tiny: Path) -> None:
         assert Path(path).exists()
     assert "Recall@20" in output
     assert 'item2vec.load("' in output
+
+
+def test_show_looks_where_a_path_says_and_a_name_in_the_runs_folder(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny.parent)
+    code, _, errors = call("show", "runs/nope")
+    assert code == 2
+    assert "error: runs/nope holds no release (runs with one: " in errors
+    (tmp_path / "tiny").mkdir()  # a folder of the same name is no reason to look there
+    monkeypatch.chdir(tmp_path)
+    assert call("show", "tiny", "--runs-dir", tiny.parent / "runs")[0] == 0
+    monkeypatch.chdir(tiny.parent / "runs")
+    assert call("show", "tiny")[0] == 0
+    assert call("show", "tiny/")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["run", "sessions", "show"])
+def test_a_reader_who_goes_away_stops_no_run(tiny: Path, tmp_path: Path, command: str) -> None:
+    """As in ``item2vec run … | head -0``: nobody reads, and the work is done all the same."""
+    runs = tiny.parent / "runs" if command == "show" else tmp_path / "runs"
+    subject = "tiny" if command == "show" else tiny
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = [sys.executable, "-m", "item2vec.cli", command, str(subject), "--runs-dir", str(runs)]
+    done = subprocess.run(arguments, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert command == "sessions" or (runs / "tiny" / "CURRENT").is_file()
+    assert list((runs / "tiny" / "objects" / "sessions").glob("*/MANIFEST.json"))
 
 
 def test_quiet_prints_nothing(tiny: Path) -> None:

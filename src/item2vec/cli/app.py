@@ -16,6 +16,7 @@ from item2vec.cli.options import (
     RunFolderArgument,
     RunsDir,
     plain_errors,
+    run_folder,
     wants_bars,
 )
 
@@ -205,8 +206,7 @@ def show(
     from item2vec.artifacts import read_release
     from item2vec.cli.show import print_release
 
-    folder = Path(run) if Path(run).is_dir() else runs_dir / run
-    print_release(read_release(folder, release), verify=verify, as_json=as_json)
+    print_release(read_release(run_folder(run, runs_dir), release), verify=verify, as_json=as_json)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -57,6 +57,14 @@ def wants_bars(progress: bool | None, quiet: bool) -> bool:
     return not quiet and (sys.stderr.isatty() if progress is None else progress)
 
 
+def run_folder(run: str, runs_dir: Path) -> Path:
+    """Return the folder of a run that is given by its name or by its path."""
+    path = Path(run)
+    if path.name != run:  # a path: it says itself where the runs lie
+        return path
+    return path if path.is_dir() and not (runs_dir / run).is_dir() else runs_dir / run
+
+
 def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Turn failures into one message and an exit code.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,17 @@ TELLING = {
 }
 
 
+def say(text: str = "", *, dim: bool = False) -> None:
+    """Print a line; a reader who has gone away (``| head``) ends the printing, never the work."""
+    try:
+        typer.secho(text, dim=dim or None)
+    except BrokenPipeError:
+        # What is still in the buffer, and all later lines, go nowhere: else the interpreter fails at exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class StagePrinter:
     """Print one line per finished stage."""
 
@@ -39,10 +52,10 @@ class StagePrinter:
         if self.quiet or event.state == "started":
             return
         if event.state == "skipped":
-            typer.secho(f"{event.stage:<{_NAME_WIDTH}} skipped (already done)", dim=True)
+            say(f"{event.stage:<{_NAME_WIDTH}} skipped (already done)", dim=True)
         else:
             figures = brief(event.stage, event.figures)
-            typer.echo(f"{event.stage:<{_NAME_WIDTH}} {event.seconds:6.1f} s   {figures}")
+            say(f"{event.stage:<{_NAME_WIDTH}} {event.seconds:6.1f} s   {figures}")
 
 
 def brief(stage: str, figures: Mapping[str, Any]) -> str:
@@ -95,24 +108,24 @@ def _interval(found: Mapping[str, Any]) -> str:
 def print_places(named: Mapping[str, Path]) -> None:
     """Print names and paths, one pair a line."""
     for name, path in named.items():
-        typer.echo(f"{name:<{_NAME_WIDTH}} {path}")
+        say(f"{name:<{_NAME_WIDTH}} {path}")
 
 
 def print_objects(result: RunResult) -> None:
     """Print where the last stage of an unfinished run lies."""
     *_, last = result.objects.values()
-    typer.echo()
+    say()
     print_places({last.stage: last.path})
 
 
 def print_summary(release: Release) -> None:
     """Print what a finished run is good for."""
-    typer.echo()
+    say()
     for line in headline(release.figures["evaluation"]):
-        typer.echo(line)
-    typer.echo()
+        say(line)
+    say()
     print_places(places(release))
-    typer.echo(f'{"in Python":<{_NAME_WIDTH}} item2vec.load("{release.folder.path}")')
+    say(f'{"in Python":<{_NAME_WIDTH}} item2vec.load("{release.folder.path}")')
 
 
 def print_release(release: Release, *, verify: bool, as_json: bool) -> None:
@@ -135,13 +148,11 @@ def print_release(release: Release, *, verify: bool, as_json: bool) -> None:
             "paths": {name: str(path) for name, path in places(release).items()},
             "figures": release.figures,
         }
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        say(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    typer.echo(
-        f"run {release.folder.path}, release {release.id}" + (", every file verified" if verify else "")
-    )
-    typer.echo()
+    say(f"run {release.folder.path}, release {release.id}" + (", every file verified" if verify else ""))
+    say()
     for stage in release.stages:
         object_id = release.object_path(stage).name[:12]
-        typer.echo(f"{stage:<{_NAME_WIDTH}} {object_id}   {brief(stage, release.figures[stage])}".rstrip())
+        say(f"{stage:<{_NAME_WIDTH}} {object_id}   {brief(stage, release.figures[stage])}".rstrip())
     print_summary(release)
