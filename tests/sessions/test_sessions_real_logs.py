@@ -90,8 +90,8 @@ split AS (
 ), runs AS (
   SELECT *, SUM(CASE WHEN previous_item IS NULL OR previous_item <> item THEN 1 ELSE 0 END)
     OVER (PARTITION BY u, sid ORDER BY n ROWS UNBOUNDED PRECEDING) run FROM placed
-), starts AS (SELECT u, sid, run, MIN(ts) start FROM runs GROUP BY ALL),
-next_starts AS (SELECT *, LEAD(start) OVER (PARTITION BY u, sid ORDER BY run) next_start FROM starts),
+), starts AS (SELECT u, sid, run, MIN(ts) AS began FROM runs GROUP BY ALL),
+next_starts AS (SELECT *, LEAD(began) OVER (PARTITION BY u, sid ORDER BY run) AS next_start FROM starts),
 clicks AS (
   SELECT r.*, next_start - r.ts stay, LAG(item) OVER (PARTITION BY u, sid ORDER BY n) previous_click
   FROM runs r JOIN next_starts USING (u, sid, run) WHERE a IN ('click', 'view')
