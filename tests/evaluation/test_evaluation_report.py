@@ -73,9 +73,16 @@ def full_payload():
             "duplicate": 1,
             "quarantined": {HOSTILE[2]: 1},
             "ignored": {"filter": 1},
-            "events": {"click": 7},
+            "events": {"click": 7, "impression": 70},
+            "attributes": {
+                "items": {"rows_in": 12_345, "ok": 12_300, "quarantined": 45, "unreadable price": 67},
+            },
         },
-        funnel={"events": 7, "dropped": {HOSTILE[0]: 2}},
+        funnel={
+            "users": {"kept": 2, "in": 3},
+            "clicks": {"kept": 6, "in": 7},
+            "dropped": {HOSTILE[0]: 2},
+        },
         split=split,
         next_item=evaluate_next_item({"item2vec": model, **baselines}, split.test, n_bootstrap=50),
         probe=probe(model, items),
@@ -87,6 +94,7 @@ def full_payload():
         ],
         config={"train": {"window": 5, "path": HOSTILE[0]}},
         notes=[HOSTILE[2]],
+        provenance={"item2vec": "1.2.3", "inputs": {"sessions": "0123456789abcdef" * 2}},
     )
 
 
@@ -133,6 +141,80 @@ def test_json_is_strict_and_complete(written):
     assert figures["split"]["counts"]["test"] == 30
     assert len(figures["similar"]["items"][0]["neighbours"]) == 5
     assert figures["config"]["train"]["window"] == 5
+
+
+def test_the_verdict_stands_in_words_for_both_metrics(written, page):
+    figures = json.loads(written[1].read_text(encoding="utf-8"))
+    assert set(figures["verdict"]) == {"model", "recall", "mrr"}
+    shown = " ".join("".join(page[1].text).split())
+    for metric in ("recall", "mrr"):
+        found = figures["verdict"][metric]
+        best = max(
+            ("popularity", "item_knn"),
+            key=lambda name: figures["next_item"]["scorers"][name][metric]["value"],
+        )
+        assert found["baseline"] == best
+        assert f"against {best.replace('_', ' ')}, the best baseline{found['reading']}" in shown
+    assert "reading, Recall" in shown
+    assert "reading, MRR" in shown
+
+
+def test_what_the_model_cannot_know_is_said_beside_the_headline(written, tmp_path):
+    train = Sessions.from_lists([["a", "b"], ["b", "c"], ["a", "c"]])
+    test = Sessions.from_lists([["a", "b"], ["b", "new"], ["new", "a"]])
+    result = evaluate_next_item(fit_baselines(["popularity"], train), test, k=3, n_bootstrap=100)
+    json_path, html_path = write_report(tmp_path, ReportPayload(title="t", next_item=result))
+    found = json.loads(json_path.read_text(encoding="utf-8"))["next_item"]["scorers"]["popularity"]
+    assert found["recall"]["value"] == pytest.approx(200 / 3)
+    assert found["reachable"]["n"] == 2
+    assert found["reachable"]["recall"] == 100.0
+    assert found["reachable"]["mrr"] == pytest.approx(found["mrr"]["value"] * 3 / 2)
+    parser = Page()
+    parser.feed(html_path.read_text(encoding="utf-8"))
+    shown = " ".join("".join(parser.text).split())
+    assert "100.0 % of the 2 cases whose target it knows" in shown
+    assert "In 1 of the 3 cases (33.33 %) popularity does not know the target" in shown
+    assert "In 1 cases (33.33 %) it knows no item of the history" in shown
+
+
+def test_speed_is_left_out_where_it_was_not_measured(tmp_path):
+    for speed, said in ((1234.5, True), (None, False)):
+        payload = ReportPayload(title="t", index=[IndexRecall("similar", 10, 0.99, speed, 35, 35)])
+        text = write_report(tmp_path, payload)[1].read_text(encoding="utf-8")
+        assert ("queries/s" in text) is said
+        assert ("queries per second" in text) is said
+        assert "against exact search" in text
+
+
+def test_counts_of_the_data_are_in_the_order_of_the_flow_and_complete(written, page):
+    figures = json.loads(written[1].read_text(encoding="utf-8"))
+    assert list(figures["funnel"]) == ["clicks", "users", "dropped"]
+    assert list(figures["funnel"]["clicks"]) == ["in", "kept"]
+    assert list(figures["reconciliation"]["events"]) == ["impression", "click"]
+    shown = " ".join("".join(page[1].text).split())
+    assert "Table of items" in shown
+    assert "quarantined45" in shown.replace(" ", "")
+    assert "unreadable price67" in shown
+
+
+def test_the_slice_of_popularity_is_no_cosine(page):
+    header, *rows = re.findall(r"<tr.*?</tr>", page[0].split('id="similar"')[1].split("</section>")[0], re.S)
+    columns = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<th.*?</th>", header)]
+    assert columns[1] == "popularity"
+    assert columns[-1] == "cosine"
+    cells = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", rows[0], re.S)]
+    assert len(cells) == len(columns)
+    assert (cells[1], cells[-1]) == ("head", "")
+    near = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", rows[1], re.S)]
+    assert near[1] == ""
+    assert float(near[-1].replace("−", "-")) <= 1
+
+
+def test_the_footer_says_what_made_the_report(written, page):
+    shown = "".join(page[1].text)
+    assert "item2vec 1.2.3, from the objects sessions 0123456789ab." in shown
+    figures = json.loads(written[1].read_text(encoding="utf-8"))
+    assert figures["provenance"]["inputs"]["sessions"] == "0123456789abcdef" * 2
 
 
 def test_page_is_self_contained(page):
@@ -243,7 +325,8 @@ def test_config_names_what_the_functions_take():
     sessions = Sessions.from_lists([["a", "b"]] * 10)
     assert config.split_options()["validation"] == 0.2
     assert split_sessions(sessions, **EvaluateConfig().split_options()).counts["test"] == 1
-    assert fit_baselines(EvaluateConfig().baselines, sessions)
+    assert list(fit_baselines(EvaluateConfig().baselines, sessions)) == ["popularity", "item_knn"]
+    assert EvaluateConfig().baselines == ("popularity", "market_popularity", "item_knn")
 
 
 def test_importing_the_package_is_light():

@@ -36,9 +36,10 @@ class EvaluateConfig(BaseModel):
     """Evaluate a random sample of the test sessions."""
     baselines: tuple[Literal["popularity", "market_popularity", "item_knn", "item_knn_decay"], ...] = (
         "popularity",
+        "market_popularity",
         "item_knn",
     )
-    """Baselines evaluated beside the model."""
+    """Baselines evaluated beside the model; market_popularity is left out where no item has a market."""
     price_bands: tuple[float, ...] | Literal["quintiles"] = (30.0, 60.0, 90.0, 120.0)
     """Upper limits of the price bands of the probe, or the quintiles of each market's prices."""
     embedding_map: Literal["auto", "pca", "tsne"] = "auto"

@@ -37,6 +37,8 @@ class ScorerFigures:
         Share of the catalogue, in %, that appears in at least one list of k.
     ranks : ndarray of float64, shape (n_prefixes,)
         Rank of the target, ``inf`` where it was not in the answer.
+    knows_target : ndarray of bool, shape (n_prefixes,)
+        Whether the scorer knows the target: the cases that can be a hit at all.
     n_items : int
         Items the scorer ranks.
     n_unseen_targets, n_unseen_histories, n_empty_answers : int
@@ -48,6 +50,7 @@ class ScorerFigures:
     mrr: Interval
     coverage: float
     ranks: npt.NDArray[np.float64]
+    knows_target: npt.NDArray[np.bool_]
     n_items: int
     n_unseen_targets: int
     n_unseen_histories: int
@@ -137,9 +140,15 @@ class NextItemResult:
     def _scorer_json(self, name: str) -> dict[str, Any]:
         figures = self.scorers[name]
         curve = self.recall_curve(name)
+        ranks = figures.ranks[figures.knows_target]
         return {
             "recall": figures.recall.to_json(),
             "mrr": figures.mrr.to_json(),
+            "reachable": {  # the same figures over the cases whose target the scorer knows
+                "n": len(ranks),
+                "recall": 100.0 * float(recall_at(ranks, self.k).mean()) if len(ranks) else None,
+                "mrr": 100.0 * float(reciprocal_rank_at(ranks, self.k).mean()) if len(ranks) else None,
+            },
             "coverage": None if np.isnan(figures.coverage) else figures.coverage,
             "n_items": figures.n_items,
             "n_unseen_targets": figures.n_unseen_targets,
@@ -223,6 +232,7 @@ def evaluate_next_item(
             mrr=interval(*means[name, "mrr"]),
             coverage=coverage(answers[name].times_recommended, n_catalogue) if len(cases) else float("nan"),
             ranks=answers[name].ranks,
+            knows_target=prefixes[name].targets >= 0,
             n_items=len(scorers[name].vocabulary),
             n_unseen_targets=int(np.count_nonzero(prefixes[name].targets < 0)),
             n_unseen_histories=int(np.count_nonzero(prefixes[name].lengths == 0)),

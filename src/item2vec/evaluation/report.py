@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from item2vec.errors import MissingDependencyError, RunError
+from item2vec.evaluation import readings
 from item2vec.evaluation.attributes import aligned_attributes, label_codes
 from item2vec.evaluation.embedding_map import project
 from item2vec.evaluation.next_item import NextItemResult
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from item2vec.evaluation.plots import Plot
     from item2vec.evaluation.splits import Split
 
-FORMAT = 1
+FORMAT = 2
 TERMS = ("window", "negative", "booked", "market_negative", "rejection")
 
 
@@ -46,7 +47,9 @@ class ReportPayload:
     split : Split, optional
         Its cuts and counts.
     next_item : NextItemResult, optional
-        The first scorer is the model, the other ones its baselines.
+        The first scorer is the model, the other ones its baselines, except `variants`.
+    variants : sequence of str
+        Scorers that are other readings of the model and no baselines.
     probe : ProbeResult, optional
     index : sequence of IndexRecall
         One per reading of the index.
@@ -60,6 +63,8 @@ class ReportPayload:
         Settings of the run, by section.
     notes : sequence of str
         Remarks, such as which attributes are one static snapshot.
+    provenance : mapping
+        What the report was made from: the package's version and the objects it read. No clock.
     embedding_map : {"auto", "pca", "tsne"}
     seed : int
     """
@@ -70,6 +75,7 @@ class ReportPayload:
     funnel: Mapping[str, Any] | None = None
     split: Split | None = None
     next_item: NextItemResult | None = None
+    variants: Sequence[str] = ()
     probe: ProbeResult | None = None
     index: Sequence[IndexRecall] = ()
     vectors: Vectors | None = None
@@ -77,6 +83,7 @@ class ReportPayload:
     history: Sequence[Mapping[str, Any]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     embedding_map: Literal["auto", "pca", "tsne"] = "auto"
     seed: int = 1
 
@@ -122,6 +129,10 @@ def write_report(out_dir: str | Path, payload: ReportPayload) -> tuple[Path, Pat
 def report_figures(payload: ReportPayload) -> dict[str, Any]:
     """Return everything the report says as strict JSON types (None for NaN)."""
     account = payload.reconciliation
+    account = asdict(account) if is_dataclass(account) else account  # type: ignore[arg-type]
+    if account is not None:
+        account = {**account, "events": readings.in_flow_order(account["events"])}
+    evaluated = payload.next_item.to_json() if payload.next_item else None
     sample = None
     if payload.vectors is not None:
         sample = similar_sample(payload.vectors, payload.items, seed=payload.seed)
@@ -130,16 +141,18 @@ def report_figures(payload: ReportPayload) -> dict[str, Any]:
             "format": FORMAT,
             "title": payload.title,
             "facts": payload.facts,
-            "reconciliation": asdict(account) if is_dataclass(account) else account,  # type: ignore[arg-type]
-            "funnel": payload.funnel,
+            "reconciliation": account,
+            "funnel": readings.in_flow_order(payload.funnel),
             "split": payload.split.to_json() if payload.split else None,
-            "next_item": payload.next_item.to_json() if payload.next_item else None,
+            "next_item": evaluated,
+            "verdict": readings.verdict(evaluated, payload.variants),
             "probe": payload.probe.to_json() if payload.probe else None,
             "index": [entry.to_json() for entry in payload.index],
             "similar": sample,
             "history": list(payload.history),
             "config": payload.config,
             "notes": list(payload.notes),
+            "provenance": payload.provenance,
         }
     )
     return figures
@@ -205,27 +218,10 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, flat=_flat, words=lambda name: str(name).replace("_", " "))
+    environment.filters.update(
+        {
+            name: getattr(readings, name)
+            for name in ("flat", "number", "reading", "shades", "signed", "utc", "words")
+        }
+    )
     return environment.get_template("report.html.j2")
-
-
-def _number(value: Any, digits: int | None = 1) -> str:
-    """Write a figure, in short where `digits` is None; "–" stands for one without a case."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    fraction = f"{value:,g}" if digits is None else f"{value:,.{digits}f}"
-    text = f"{value:,}" if isinstance(value, int) else fraction
-    return text.replace("-", "−")
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """List the leaves of nested settings as (path, value)."""
-    leaves: list[tuple[str, Any]] = []
-    for key, entry in value.items():
-        if isinstance(entry, Mapping):
-            leaves += _flat(entry, f"{prefix}{key} › ") or [(f"{prefix}{key}", "none")]
-        else:
-            leaves.append((f"{prefix}{key}", entry))
-    return leaves

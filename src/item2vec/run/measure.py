@@ -17,8 +17,10 @@ from item2vec.run.load import VECTORS, open_recommender
 
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
+    from item2vec.embeddings import ItemVectors
     from item2vec.evaluation import NextItemResult, Split
     from item2vec.recommendations import Recommender
+    from item2vec.sessions import Sessions
     from item2vec.vocabulary import Vocabulary
 
 INSUFFICIENT = "insufficient_data"
@@ -27,6 +29,7 @@ TWIN_NOTE = (
     " clicks and bookings all lie before T1. The published model is trained on all sessions; map, probes,"
     " similar items, loss and index figures are its own."
 )
+VARIANTS = ("item2vec_similar",)  # another reading of the model, no baseline
 STATIC_NOTE = "Item attributes are one static snapshot, not as of the day of each session."
 
 
@@ -58,20 +61,23 @@ def evaluation(config: RunConfig, bars: bool) -> Builder:
         settings = config.evaluate
         payload = ReportPayload(
             title=config.name,
-            facts={**inputs["sessions"].figures, "kind": sessions.kind},
+            facts=_facts(sessions, vectors),
             reconciliation=Events.open(inputs["events"].path).reconciliation,
             funnel=sessions.funnel,
             split=split,
             next_item=result,
+            variants=VARIANTS,
             probe=probe(vectors, sessions.items, price_bands=settings.price_bands, seed=settings.seed),
             index=_index_recall(config, inputs),
             vectors=vectors,
             items=sessions.items,
             history=json.loads((inputs["embeddings"].path / HISTORY).read_text("utf-8")),
             config={
-                stage: stored.manifest["config"] for stage, stored in inputs.items() if stage != "holdout"
+                **{name: one.manifest["config"] for name, one in inputs.items() if name != "holdout"},
+                "evaluation": config.stage_config("evaluate"),
             },
-            notes=_notes(inputs),
+            notes=[*_notes(config, inputs, result), *_without_vector(config, sessions, vectors)],
+            provenance=_provenance(inputs),
             embedding_map=settings.embedding_map,
             seed=settings.seed,
         )
@@ -109,7 +115,7 @@ def _next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> 
 
     settings = config.evaluate
     twin = Recommender(ItemVectors.load(inputs["holdout"].path / VECTORS))
-    scorers = {"item2vec": _Reading(twin, "next"), "item2vec_similar": _Reading(twin, "similar")}
+    scorers = {"item2vec": _Reading(twin, "next"), VARIANTS[0]: _Reading(twin, "similar")}
     return evaluate_next_item(
         {**scorers, **fit_baselines(settings.baselines, split.train)},
         split.test,
@@ -131,9 +137,49 @@ def _index_recall(config: RunConfig, inputs: Objects) -> list[Any]:
     return [replace(figures, queries_per_second=None) for figures in found]  # no clock in an object
 
 
-def _notes(inputs: Objects) -> list[str]:
+def _facts(sessions: Sessions, vectors: ItemVectors) -> dict[str, Any]:
+    return {
+        "sessions" if sessions.kind == "click" else "booking sequences": len(sessions),
+        "clicks in sessions" if sessions.kind == "click" else "bookings in sequences": sessions.n_clicks,
+        **({"booked items in sessions": len(sessions.booked)} if sessions.kind == "click" else {}),
+        "items in sessions": sessions.n_items,
+        "items with a vector": len(vectors.vocabulary),
+        "markets": len(sessions.market_names),
+    }
+
+
+def _notes(config: RunConfig, inputs: Objects, result: NextItemResult | None) -> list[str]:
     reason = inputs["holdout"].figures.get(INSUFFICIENT)
-    return [f"Insufficient data for next-item figures: {reason}." if reason else TWIN_NOTE, STATIC_NOTE]
+    notes = [f"Insufficient data for next-item figures: {reason}." if reason else TWIN_NOTE, STATIC_NOTE]
+    if result is not None:
+        left_out = [name for name in config.evaluate.baselines if name not in result.scorers]
+        notes += [f"No item has a market, so there is no baseline {name}." for name in left_out]
+    return notes
+
+
+def _without_vector(config: RunConfig, sessions: Sessions, vectors: ItemVectors) -> list[str]:
+    """Explain the difference between the items in sessions and those with a vector."""
+    clicked = len(np.unique(sessions.tokens))
+    only_booked, rare = sessions.n_items - clicked, clicked - len(vectors.vocabulary)
+    notes = []
+    if only_booked:
+        notes.append(
+            f"{only_booked:,} of the {sessions.n_items:,} items in sessions were booked there but never"
+            " clicked; vectors are trained from clicks, so these have none."
+        )
+    if rare:
+        least = config.train["min_count"]
+        notes.append(f"{rare:,} items were clicked fewer than {least} times (min_count) and have no vector.")
+    return notes
+
+
+def _provenance(inputs: Objects) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    return {
+        "item2vec": version("item2vec"),
+        "inputs": {stage: stored.path.name for stage, stored in inputs.items()},
+    }
 
 
 def _figures(inputs: Objects, result: NextItemResult | None) -> Mapping[str, Any]:

@@ -20,13 +20,13 @@ from item2vec.run import build, measure
 # Raise a stage's number when its code changes what it writes: its objects are then built again.
 VERSIONS = {
     "simulate": 1,
-    "events": 1,
-    "sessions": 2,
+    "events": 2,
+    "sessions": 3,
     "embeddings": 1,
-    "index": 1,
+    "index": 2,
     "recommendations": 1,
     "holdout": 1,
-    "evaluation": 1,
+    "evaluation": 2,
 }
 RUN_STAGES = tuple(VERSIONS)
 CHECKPOINTS = "checkpoints"  # what a killed stage has done so far, a folder per stage

@@ -1,0 +1,134 @@
+"""How the report puts its figures: verdicts in words, counts in the order of the flow, numbers and times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from item2vec.events.schema import EVENT_TYPES
+
+# The way of the data from top to bottom, and within each step from what came in to what was left.
+FLOW = (
+    *("events", "clicks", "tokens", "sessions", "users", "bookings"),
+    *EVENT_TYPES,
+    *("in", "split", "over_active", "short_dwell", "repeats", "emptied", "too_short"),
+    *("booked_clicked", "booked_market", "unattributed", "kept"),
+)
+_UTC = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)\S*(\+00:00|Z)")
+
+
+def reading(difference: Mapping[str, Any]) -> str:
+    """Say what an interval of a paired difference means for the scorer that stands first.
+
+    Parameters
+    ----------
+    difference : mapping
+        ``value``, ``low`` and ``high`` in points, None without a case.
+
+    Returns
+    -------
+    str
+        "better" or "worse" where the interval leaves out 0, else "not told apart".
+    """
+    if difference["low"] is None:
+        return "insufficient data"
+    if difference["low"] > 0:
+        return "better"
+    return "worse" if difference["high"] < 0 else "not told apart"
+
+
+def verdict(evaluated: Mapping[str, Any] | None, variants: Sequence[str] = ()) -> dict[str, Any] | None:
+    """Compare the model with its best baseline, once by Recall and once by MRR.
+
+    Parameters
+    ----------
+    evaluated : mapping, optional
+        ``NextItemResult.to_json()``; its first scorer is the model.
+    variants : sequence of str
+        Scorers that are other readings of the model and no baselines.
+
+    Returns
+    -------
+    dict or None
+        ``recall`` and ``mrr``, each with ``baseline``, its ``value`` in %, ``difference`` in points (model −
+        baseline, with the paired interval) and ``reading``; None without a baseline or a case.
+    """
+    if evaluated is None:
+        return None
+    model, *others = evaluated["scorers"]
+    found: dict[str, Any] = {"model": model}
+    for metric in ("recall", "mrr"):
+        values = {
+            name: evaluated["scorers"][name][metric]["value"] for name in others if name not in variants
+        }
+        if not values or None in values.values():
+            return None
+        best = max(values, key=values.__getitem__)
+        difference = next(
+            pair[metric] for pair in evaluated["differences"] if (pair["a"], pair["b"]) == (model, best)
+        )
+        found[metric] = {
+            "baseline": best,
+            "value": values[best],
+            "difference": difference,
+            "reading": reading(difference),
+        }
+    return found
+
+
+def in_flow_order(counts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Sort nested counts by :data:`FLOW`; names that are not there keep their order, behind the others."""
+    if counts is None:
+        return None
+    place = {name: at for at, name in enumerate(FLOW)}
+    return {
+        name: in_flow_order(counts[name]) if isinstance(counts[name], Mapping) else counts[name]
+        for name in sorted(counts, key=lambda name: place.get(name, len(FLOW)))
+    }
+
+
+def shades(table: Sequence[Sequence[float | None]], strongest: float = 55.0) -> list[list[float]]:
+    """Give each figure of a symmetric table a shade in %, from the table's lowest (0) to its highest."""
+    known = [value for row in table for value in row if value is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    scale = strongest / (high - low) if high > low else 0.0
+    return [[0.0 if value is None else round(scale * (value - low), 1) for value in row] for row in table]
+
+
+def number(value: Any, digits: int | None = 1) -> str:
+    """Write a figure, in short where `digits` is None; "–" stands for one without a case."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    fraction = f"{value:,g}" if digits is None else f"{value:,.{digits}f}"
+    text = f"{value:,}" if isinstance(value, int) else fraction
+    return text.replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """Write a difference with its sign."""
+    return f"+{number(value, digits)}" if value is not None and value > 0 else number(value, digits)
+
+
+def utc(value: Any) -> Any:
+    """Write a time as ``2025-02-18 03:53 UTC``; anything else is returned as it is."""
+    found = _UTC.fullmatch(value) if isinstance(value, str) else None
+    return f"{found[1]} {found[2]} UTC" if found else value
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """List the leaves of nested settings as (path, value)."""
+    leaves: list[tuple[str, Any]] = []
+    for key, entry in value.items():
+        if isinstance(entry, Mapping):
+            leaves += flat(entry, f"{prefix}{key} › ") or [(f"{prefix}{key}", "none")]
+        else:
+            leaves.append((f"{prefix}{key}", utc(entry)))
+    return leaves
+
+
+def words(name: Any) -> str:
+    """Write a key as words."""
+    return str(name).replace("_", " ")
