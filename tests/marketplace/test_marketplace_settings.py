@@ -136,15 +136,18 @@ def test_extreme_worlds_run(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"n_users": 0}, "n_users = 0"),
-        ({"n_users": "many"}, "n_users = 'many'"),
-        ({"taste": "maybe"}, "taste = 'maybe'"),
-        ({"style_geography_correlation": 1.5}, "style_geography_correlation = 1.5"),
-        ({"days": -1, "rejection_rate": 2}, "days = -1.*rejection_rate = 2"),
+        ({"n_users": 0}, "n_users must be at least 1, not 0"),
+        ({"n_users": "many"}, "n_users must be an integer, not 'many'"),
+        ({"taste": "maybe"}, "taste must be true or false, not 'maybe'"),
+        ({"style_geography_correlation": 1.5}, "style_geography_correlation must be at most 1, not 1.5"),
+        (
+            {"days": -1, "rejection_rate": 2},
+            r"2 problems:\n  days must .*not -1\n  rejection_rate must .*not 2",
+        ),
         ({"n_listings": 20, "n_markets": 10}, "n_listings=20 is too few"),
         ({"n_user": 5}, "unknown key 'n_user'.*n_users"),
-        ({"seed": -1}, "seed = -1"),
-        ({"popularity_skew": float("nan")}, "popularity_skew = nan"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"popularity_skew": float("nan")}, "popularity_skew must be .*not nan"),
     ],
 )
 def test_bad_settings_are_named(tmp_path: Path, settings: dict[str, object], says: str) -> None:
