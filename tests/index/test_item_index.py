@@ -339,6 +339,29 @@ def test_low_recall_fails_the_build_and_names_the_way_out(make):
     assert curve[0] < 0.99 <= curve[-1]
 
 
+def test_the_default_search_finds_output_vectors_of_uneven_length(make):
+    """Long vectors crowd the others at the pole: twice the items in nodes, shared by 50 trees, is too few."""
+    rng = np.random.default_rng(0)
+    vectors = make(1500)
+    vectors.vectors = rng.standard_normal((1500, 32)).astype(np.float32)
+    output = rng.standard_normal((1500, 32)) * rng.lognormal(0, 1, (1500, 1))
+    vectors.context_vectors = output.astype(np.float32)
+    built = ItemIndex.build(vectors, mode="next")
+    assert built.recall >= 0.99
+    curve = {step["search_k"]: step["recall"] for step in built._facts["recall"]["curve"]}
+    assert max(recall for search_k, recall in curve.items() if search_k < 2 * 1500) < 0.9
+
+
+def test_widening_ends_with_a_full_visit(make):
+    built = ItemIndex.build(make(300), n_trees=3, search_k=1, min_recall=0.0)
+    backend, tried = built._searcher.backend, []
+    while backend is not None:
+        tried.append(backend.settings["search_k"])
+        backend = backend.widened()
+    assert tried[0] == 1
+    assert tried[-2:] == [512, 900]
+
+
 def test_recall_counts_what_the_trees_miss(make):
     vectors = make(4000, d=24, duplicates=0)
     vectors.vectors = np.random.default_rng(0).standard_normal((4000, 24)).astype(np.float32)

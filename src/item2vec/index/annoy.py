@@ -24,6 +24,10 @@ SEARCH_K_FOR = 10
 """`search_k` is meant for this many results and grows with more."""
 SURPLUS = 16
 """Candidates beyond the wanted ones: room to see whether a tie runs past the last place."""
+WIDEST, WIDEST_PER_ITEM = 1 << 20, 4
+"""Widening ends at this many nodes per query (per item, in a large catalogue): a scan is faster by then."""
+MOST = 2**31 - 1
+"""Largest number that Annoy takes."""
 MANY_QUERIES = 256
 """From this many on, a batch is worth a pool of threads, one per core."""
 
@@ -70,17 +74,27 @@ class AnnoyIndex:
         return dict(self._settings)
 
     def widened(self) -> Self | None:
-        """Return the same forest searched twice as thoroughly, or None when that would visit every item."""
-        search_k = 2 * self._settings["search_k"]
-        if search_k >= 2 * self._trees.get_n_items():
+        """Return the same forest searched twice as thoroughly, or None where that is of no use.
+
+        Annoy counts an item once per tree that proposes it, so only n_trees · n_items nodes are a full visit.
+        """
+        search_k, n_items = self._settings["search_k"], self._trees.get_n_items()
+        widest = min(self._full_visit, max(WIDEST, WIDEST_PER_ITEM * n_items))
+        if search_k >= widest:
             return None
         other = copy(self)
-        other._settings = {**self._settings, "search_k": search_k}
+        other._settings = {**self._settings, "search_k": min(2 * search_k, widest)}
         return other
+
+    @property
+    def _full_visit(self) -> int:
+        """Nodes after which every tree has proposed every item."""
+        return min(MOST, int(self._settings["n_trees"] * self._trees.get_n_items()))
 
     def query(self, queries: npt.NDArray[np.float32], k: int) -> Candidates:
         """Propose up to ``k + SURPLUS`` items per unit query, shape (n_queries, d)."""
         effort = -(-self._settings["search_k"] * max(k, SEARCH_K_FOR) // SEARCH_K_FOR)
+        effort = min(effort, self._full_visit)
         search = self._trees.get_nns_by_vector  # lets go of the interpreter lock while it searches
         points = queries.tolist()
         if len(points) < MANY_QUERIES:

@@ -21,8 +21,8 @@ class IndexConfig(BaseModel):
     n_trees: Annotated[int, Field(ge=1, le=1000)] = 50
     """Annoy: trees in the forest; more trees cost memory and raise recall."""
     search_k: Annotated[int, Field(ge=1)] | None = None
-    """Annoy: nodes inspected per query of up to 10 results; unset, the smallest measured to reach recall
-    0.99."""
+    """Annoy: nodes inspected per query of up to 10 results, an item once per tree; unset, 10 · n_trees
+    doubled until recall@10 reaches 0.99."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     """Seed of the trees and of the sample on which recall is measured."""
     min_recall: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9

@@ -62,8 +62,8 @@ class ItemIndex:
             Where candidates come from.
         n_trees, search_k, seed
             Annoy's number of trees; nodes inspected per query of up to 10 results (more in proportion
-            beyond), by default 10 · n_trees doubled until the measured recall reaches 0.99; seed of trees and
-            sample.
+            beyond), by default 10 · n_trees doubled until the measured recall reaches 0.99 or a scan would be
+            faster; seed of trees and sample.
         min_recall : float
             Least recall@10 that is acceptable.
 
