@@ -73,10 +73,21 @@ class Engine:
                 f"memory and spill space ran out while reading {self.where} ({_first_line(error)});"
                 " free disk space or raise memory_limit"
             ) from None
-        except duckdb.Error as error:
+        except Exception as error:
+            if is_interrupt(error):
+                raise KeyboardInterrupt from None
+            if not isinstance(error, duckdb.Error):
+                raise
             raise SourceError(
                 f"{self.where} cannot be read: {_first_line(error)}; export it again or fix the mapping"
             ) from None
+
+
+def is_interrupt(error: Exception) -> bool:
+    """Tell whether DuckDB stopped at Ctrl-C, which it reports as an error of its own or a plain one."""
+    if isinstance(error, duckdb.InterruptException):
+        return True
+    return any(words in str(error) for words in ("Query interrupted", "INTERRUPT Error"))
 
 
 def _first_line(error: Exception) -> str:

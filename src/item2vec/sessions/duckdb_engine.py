@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from item2vec.errors import RunError, SourceError
+from item2vec.events.engine import is_interrupt
 
 _BATCH_ROWS = 250_000
 
@@ -73,7 +74,11 @@ def _plain_errors() -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         advice = "raise memory_limit or free the temporary disk"
         raise RunError(f"no memory left for the sessions: {_first_line(error)}; {advice}") from error
-    except (duckdb.Error, OSError) as error:
+    except Exception as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from None
+        if not isinstance(error, duckdb.Error | OSError):
+            raise
         raise SourceError(f"the events cannot be read: {_first_line(error)}; read the log again") from error
 
 
