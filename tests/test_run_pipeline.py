@@ -15,7 +15,8 @@ import pytest
 import item2vec as i2v
 from item2vec.artifacts import RunFolder, StageEvent, read_release, release_ids
 from item2vec.config import RunConfig
-from item2vec.errors import CorruptArtifactError, LockedRunError, QuarantineError, UsageError
+from item2vec.errors import CorruptArtifactError, LockedRunError, QuarantineError, SourceError, UsageError
+from item2vec.events import Events
 from item2vec.run import RUN_STAGES, RunResult, run_pipeline
 from item2vec.run.load import open_recommender
 
@@ -230,10 +231,42 @@ def test_refused_rows_of_a_stopped_run_can_be_looked_at(tmp_path: Path) -> None:
     rows = "".join(f"u{n},{n if n % 2 else 'soon'},click,a{n}\n" for n in range(40))
     log.write_text("user_id,ts,event_type,item_id\n" + rows)
     config = RunConfig.from_sections({"run": {"name": "bad"}, "events": {"path": str(log)}})
-    with pytest.raises(QuarantineError, match=r"refused rows are in .*bad/quarantine"):
+    with pytest.raises(QuarantineError) as caught:
         run_pipeline(config, tmp_path / "runs")
-    assert list((tmp_path / "runs" / "bad" / "quarantine").glob("*.parquet"))
+    kept = tmp_path / "runs" / "bad" / "quarantine"
+    assert f"the refused rows are in {kept}" in str(caught.value)
+    assert "tmp" not in str(caught.value).replace(str(tmp_path), "")
+    assert list(kept.glob("*.parquet"))
     assert not (tmp_path / "runs" / "bad" / "CURRENT").exists()
+
+
+def attributes_config(folder: Path, items: str) -> RunConfig:
+    """Write a log of two bad rows in 400, and an item table."""
+    rows = "".join(f"u{n % 9},{'soon' if n < 2 else n},click,a{n % 7}\n" for n in range(400))
+    (folder / "log.csv").write_text("user_id,ts,event_type,item_id\n" + rows)
+    (folder / "items.csv").write_text(items)
+    paths = {"path": str(folder / "log.csv"), "items": {"path": str(folder / "items.csv")}}
+    events = {**paths, "max_quarantined": 0.2}
+    return RunConfig.from_sections({"run": {"name": "attributes"}, "events": events})
+
+
+def test_an_error_points_at_no_refused_rows_of_something_else(tmp_path: Path) -> None:
+    config = attributes_config(tmp_path, "item_id,market\na1,Paris\na1,Rome\n")
+    with pytest.raises(SourceError, match="rows that differ for item_id 'a1'") as caught:
+        run_pipeline(config, tmp_path / "runs")
+    assert "refused" not in str(caught.value)
+    assert not (tmp_path / "runs" / "attributes" / "quarantine").exists()
+
+
+def test_what_is_lost_among_the_attributes_is_told(tmp_path: Path) -> None:
+    items = "item_id,price\na1,5\na2,free\na3,?\na4,7\nelsewhere,1\n,8\n"
+    result = run_pipeline(attributes_config(tmp_path, items), tmp_path / "runs", until="sessions")
+    figures = result.objects["events"].figures
+    assert (figures["items"], figures["refused_items"], figures["unreadable_price"]) == (5, 1, 2)
+    assert result.objects["sessions"].figures["items_with_attributes"] == 4
+    account = Events.open(result.objects["events"].path).reconciliation.attributes["items"]
+    assert (account["items of the events"], account["of these with a row"]) == (7, 4)
+    assert not (tmp_path / "runs" / "attributes" / "quarantine").exists()
 
 
 KILLED = """

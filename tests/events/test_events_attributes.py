@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
-from event_logs import event_row
+from event_logs import event_row, write_parquet
 
 from item2vec.errors import QuarantineError, SourceError
 from item2vec.events import Events, read_events
@@ -37,6 +38,7 @@ def test_columns_are_mapped_and_the_others_kept(read: Callable[..., Events]) -> 
     ]
     assert events.reconciliation.attributes["items"] == {
         "rows_in": 2, "ok": 2, "duplicate": 0, "ignored": 0, "quarantined": 0, "unreadable latitude": 1,
+        "items of the events": 5, "of these with a row": 2,
     }  # fmt: skip
     assert Events.open(events.path).items.equals(events.items)
 
@@ -121,3 +123,66 @@ def test_further_columns_are_numbers_on_request(read: Callable[..., Events]) -> 
     ]
     with pytest.raises(SourceError, match=r"no column 'star' \(named in numbers\)"):
         read(text, numbers=("star",))
+
+
+def test_refused_attribute_rows_are_kept_where_the_error_says(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    log, items = write("log.csv", ROWS), write("items.csv", "item_id,market\ni1,Paris\n,Rome\n")
+    kept = tmp_path / "refused"
+    with pytest.raises(QuarantineError, match=r"refused rows are in .*refused/items\.parquet"):
+        read_events(log, items=items, quarantine=kept)
+    assert pq.ParquetFile(kept / "items.parquet").read()["line"].to_pylist() == [3]
+
+
+def test_items_files_with_other_columns_are_named(write: Callable[..., Path]) -> None:
+    paths = [write("a.csv", "item_id,price\ni1,5\n"), write("b.csv", "id,price\ni2,5\n")]
+    with pytest.raises(SourceError, match=r"b\.csv has no column 'item_id', .*a\.csv has; it has id, price"):
+        read_events(write("log.csv", ROWS), items={"path": paths})
+    other = write("c.csv", "item_id,colour\ni2,red\n")
+    events = read_events(write("log.csv", ROWS), items={"path": [paths[0], other]})
+    assert events.items is not None
+    assert events.items["colour"].to_pylist() == [None, "red"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_white_space_around_ids_and_markets_is_none(kind: str, write: Callable[..., Path]) -> None:
+    rows = [
+        {"item_id": " i0", "market": "Paris\t", "note": " as is "},
+        {"item_id": "i1\u00a0", "market": " ", "note": "x"},
+        {"item_id": "i1", "market": None, "note": "x"},
+    ]
+    events = read_events(write("log.csv", ROWS), items=write(f"items.{kind}", rows))
+    assert events.items is not None
+    assert events.items.to_pylist() == [
+        {"item_id": "i0", "market": "Paris", "note": " as is "},
+        {"item_id": "i1", "market": None, "note": "x"},
+    ]
+    assert events.reconciliation.attributes["items"]["duplicate"] == 1
+
+
+def test_a_table_whose_ids_hardly_fit_warns(
+    read: Callable[..., Events], caplog: pytest.LogCaptureFixture
+) -> None:
+    fits = "item_id,price\n" + "".join(f"i{n},{n}\n" for n in range(3))
+    with caplog.at_level("WARNING"):
+        read(fits)
+        assert not caplog.records
+        events = read("item_id,price\ni0,1\ni1,2\nI2,3\n")
+    [record] = caplog.records
+    assert "only 2 of the 5 items" in record.getMessage()
+    assert "items.columns" in record.getMessage()
+    assert "'i2'" in record.getMessage()
+    assert "'I2'" in record.getMessage()
+    assert events.reconciliation.attributes["items"]["of these with a row"] == 2
+
+
+def test_whole_numbers_as_ids_are_compared_too(
+    tmp_path: Path, write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    log = write_parquet(tmp_path / "log.parquet", [event_row(n, item_id=n) for n in range(4)])
+    with caplog.at_level("WARNING"):
+        read_events(log, items=write("items.csv", "item_id,price\n0,1\n 1,1\n2,1\n"))
+        assert not caplog.records
+        read_events(log, items=write("none.csv", "item_id,price\n"))
+    assert "only 0 of the 4 items" in caplog.records[0].getMessage()

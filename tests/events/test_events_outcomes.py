@@ -185,10 +185,14 @@ def test_above_the_limit_nothing_is_published_but_the_refused_rows_can_be_kept(
     assert len(read_events(path, max_quarantined=1 / 9)) == 8
 
 
-def test_nothing_left_is_an_error_that_says_why(write: Callable[..., Path]) -> None:
+def test_nothing_left_is_an_error_that_says_why(write: Callable[..., Path], tmp_path: Path) -> None:
     header = csv_text(GOOD).splitlines()[0] + "\n"
-    with pytest.raises(EmptyDataError, match="no event is left of 0 rows"):
-        read_events(write("a.csv", header))
+    with pytest.raises(EmptyDataError, match="has a header but no rows") as caught:
+        read_events(write("a.csv", header), quarantine=tmp_path / "refused")
+    assert "refused" not in str(caught.value)
+    pq.write_table(pa.Table.from_pylist(GOOD)[:0], tmp_path / "a.parquet")
+    with pytest.raises(EmptyDataError, match="has columns but no rows"):
+        read_events(tmp_path / "a.parquet")
     with pytest.raises(EmptyDataError, match="ignored: click 2, impression 2"):
         read_events(
             write("b.csv", GOOD),
@@ -209,6 +213,9 @@ def test_nothing_left_is_an_error_that_says_why(write: Callable[..., Path]) -> N
         ("a.csv", "user_id,user_id\n", "'user_id' twice"),
         ("a.csv", "Item,item\n", "'Item' twice"),
         ("a.csv", "user_id,\n", "without a name"),
+        ("a.csv", "user_id;ts;item_id\nu,1;5;i\n", "separated by ','; set delimiter = \";\""),
+        ("a.csv", "user_id\tts\titem_id\n", r'set delimiter = "\\t"'),
+        ("a.tsv", "user_id,ts,item_id\n", 'set delimiter = ","'),
         ("a.csv", b"\xff\xfeu\0", "UTF-16"),
         ("a.csv", b"PAR1....PAR1", "is a Parquet file"),
         ("a.jsonl", '{"user_id": 1}\n', "no column for ts, item_id, event_type"),
@@ -234,6 +241,42 @@ def test_a_compressed_file_cut_short_is_refused(suffix: str, write: Callable[...
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(SourceError, match="damaged or cut short"):
         read_events(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_file_that_lacks_a_column_is_named(kind: str, write: Callable[..., Path]) -> None:
+    renamed = [{("hotel" if k == "item_id" else k): v for k, v in row.items()} for row in GOOD[4:]]
+    paths = [write(f"a.{kind}", GOOD[:4]), write(f"b.{kind}", renamed)]
+    with pytest.raises(
+        SourceError, match=rf"b\.{kind} has no column 'item_id', .*a\.{kind} has; it has .*hotel"
+    ):
+        read_events(paths)
+    with pytest.raises(SourceError, match=rf"a\.{kind} has no column 'hotel', .*b\.{kind} has"):
+        read_events(paths, columns={"item_id": "hotel"})
+    with pytest.raises(SourceError, match=rf"a\.{kind} and 1 more file has no column 'place'"):
+        read_events(paths, columns={"item_id": "place"})
+
+
+def test_unknown_event_types_are_listed_by_frequency(write: Callable[..., Path]) -> None:
+    kinds = ["View"] * 3 + ["VIEW"] * 2 + ["click", "buy \t"]
+    rows = [event_row(n, event_type=kind) for n, kind in enumerate(kinds)]
+    with pytest.raises(
+        QuarantineError, match="'View' 3, 'VIEW' 2, 'buy' 1; map them with the key event_types"
+    ):
+        read_events(write("a.csv", rows))
+    many = [event_row(n, event_type=f"kind {n}" * 20) for n in range(9)]
+    with pytest.raises(QuarantineError, match=r"'kind 0kind 0[^']{0,40}…' 1, .*, …; map them"):
+        read_events(write("b.jsonl", many))
+    with pytest.raises(EmptyDataError, match="'View' 3, 'VIEW' 2; map them"):
+        read_events(write("c.csv", rows[:5]), max_quarantined=1)
+
+
+@pytest.mark.parametrize(
+    ("unit", "accepted"), [("auto", "ISO 8601 .* milli"), ("ms", "milliseconds since 1970")]
+)
+def test_the_accepted_timestamps_are_named(unit: Any, accepted: str, write: Callable[..., Path]) -> None:
+    with pytest.raises(QuarantineError, match=rf"A timestamp is .*{accepted}.*timestamp_unit = '{unit}'"):
+        read_events(write("a.csv", [event_row(0, ts="03/01/2024")]), timestamp_unit=unit)
 
 
 def test_damaged_parquet_is_refused_with_its_name(tmp_path: Path) -> None:

@@ -299,3 +299,40 @@ def test_the_sql_engine_never_draws_its_own_bar(tmp_path):
 
     engine = Engine(tmp_path / "spill", "200MB", "a test")
     assert engine.run("SELECT current_setting('enable_progress_bar')") == [(False,)]
+
+
+AROUND = ["{} ", " {}", "\t{}", "{}\u00a0", "\u2003{}\u200b"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("around", AROUND)
+def test_white_space_around_text_makes_no_other_id(
+    kind: str, around: str, log: Path, write: Callable[..., Path]
+) -> None:
+    padded = ("user_id", "item_id", "event_type", "market", "search_id", "event_id")
+    rows = [{k: around.format(v) if k in padded and v else v for k, v in row.items()} for row in ROWS]
+    mixed = write(f"mixed.{kind}", [*rows[:10], *ROWS[10:]])
+    whole = read_events(log).to_table()
+    assert read_events(mixed).to_table().equals(whole)
+    both = read_events([mixed, write(f"plain.{kind}", ROWS)])
+    assert (len(both), both.reconciliation.duplicate) == (20, 20)
+    named = {"event_id": ["user_id", "event_id"]}
+    assert read_events(mixed, named).to_table().equals(read_events(log, named).to_table())
+
+
+def test_white_space_inside_text_stays_and_the_mapping_is_read_the_same_way(
+    write: Callable[..., Path],
+) -> None:
+    rows = [
+        event_row(0, event_type=" view item ", item_id="a  b "),
+        event_row(1, event_type="\tsort", user_id=" "),
+    ]
+    events = read_events(write("a.jsonl", rows), event_types={"view item ": "click", "sort": "ignore"})
+    assert events.to_table()["item_id"].to_pylist() == ["a  b"]
+    assert events.reconciliation.ignored == {"sort": 1}
+    numbers = [event_row(n, item_id=f" {n}\t") for n in range(3)]
+    assert read_events(write("b.csv", numbers), id_type="int64").to_table()["item_id"].to_pylist() == [
+        0,
+        1,
+        2,
+    ]

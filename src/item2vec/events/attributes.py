@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from item2vec.events.expressions import quote_name
 from item2vec.events.files import find_source
 from item2vec.events.publish import open_writer, write_quarantine
 from item2vec.events.reasons import BLANK_LINE, CODES
+from item2vec.events.scan import check_drift
 from item2vec.events.sources import scan_source
 
 NUMBERS = (
@@ -40,6 +42,7 @@ def write_attributes(
     id_type: str,
     table: Path,
     max_quarantined: float,
+    quarantine: Path | None,
     bar: Any,
 ) -> dict[str, int]:
     """Read an attribute table into ``items.parquet`` (``users.parquet``), ordered by id.
@@ -58,6 +61,8 @@ def write_attributes(
         Folder of the event table.
     max_quarantined : float
         Largest share of refused rows.
+    quarantine : Path or None
+        A folder that receives the refused rows too.
     bar : tqdm
         Counts rows while text files are cut.
 
@@ -77,6 +82,7 @@ def write_attributes(
     name = key.removesuffix("_id") + "s"
     source = find_source(config.path or (), config.format, config.delimiter)
     scan = scan_source(engine, source, f"{name}_source", table.parent / "staged", bar)
+    check_drift(scan, {key} - config.columns.keys() | set(config.columns.values()))
     fields = _fields(engine.types(f"{name}_source"), scan.columns, config, key, id_type, source.paths[0])
     columns = ", ".join(f"{expression} AS {quote_name(ours)}" for ours, (expression, _) in fields.items())
     code = (
@@ -87,17 +93,27 @@ def write_attributes(
         f" {code} AS code FROM {name}_source"
     )
     counts = _count(engine, name, fields, scan.rows_in)
-    refused = f"SELECT __file, __line, code, __raw FROM {name}_typed WHERE code > 0 AND code <> {BLANK_LINE}"
-    examples = write_quarantine(
-        engine.stream(refused + " ORDER BY __file, __line"), table / "quarantine" / f"{name}.parquet"
-    )
-    if counts["quarantined"] > max_quarantined * scan.rows_in:
-        raise QuarantineError(
-            f"{counts['quarantined']:,} of the {scan.rows_in:,} rows of the {name} table were refused, more"
-            f" than max_quarantined = {max_quarantined:g}: {examples[0]}; fix them or raise the limit"
-        )
+    _write_refused(engine, name, counts, max_quarantined, table, quarantine)
     _write_distinct(engine, name, key, fields, table)
     return counts
+
+
+def _write_refused(
+    engine: Engine, name: str, counts: dict[str, int], limit: float, table: Path, quarantine: Path | None
+) -> None:
+    """Write the quarantine and stop where it is too large."""
+    refused = f"SELECT __file, __line, code, __raw FROM {name}_typed WHERE code > 0 AND code <> {BLANK_LINE}"
+    file = table / "quarantine" / f"{name}.parquet"
+    examples = write_quarantine(engine.stream(refused + " ORDER BY __file, __line"), file)
+    kept = ""
+    if quarantine is not None:
+        shutil.copyfile(file, quarantine / file.name)
+        kept = f"; the refused rows are in {quarantine / file.name}"
+    if counts["quarantined"] > limit * counts["rows_in"]:
+        raise QuarantineError(
+            f"{counts['quarantined']:,} of the {counts['rows_in']:,} rows of the {name} table were refused,"
+            f" more than max_quarantined = {limit:g}: {examples[0]}; fix them or raise the limit{kept}"
+        )
 
 
 def _fields(
@@ -128,8 +144,10 @@ def _fields(
             fields[ours] = (read(theirs, kind, ours), None)
         elif ours in NUMBERS or ours in config.numbers:
             fields[ours] = (sql.amount(theirs, kind), theirs)
-        elif ours == "market" or kind == "VARCHAR":
+        elif ours == "market":
             fields[ours] = (sql.text(theirs, kind, ours), None)
+        elif kind == "VARCHAR":
+            fields[ours] = (sql.as_it_stands(theirs), None)
         else:
             fields[ours] = (quote_name(theirs), None)
     return fields

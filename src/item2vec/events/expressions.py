@@ -23,7 +23,8 @@ LATEST_US = 4_102_444_800_000_000  # 2100-01-01: later stamps are placeholders o
 CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
 NAIVE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({CLOCK})?$"
 ZONED = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{CLOCK} ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$"
-BLANK = r"^[\s\pZ\pC]*$"  # spaces of every script, and control characters
+SPACE = r"[\s\pZ\pC]"  # spaces of every script, and control characters
+BLANK = rf"^{SPACE}*$"
 NUMBER = r"^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?$"
 
 
@@ -37,8 +38,24 @@ def quote_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def stripped(value: str) -> str:
+    """Return the SQL of a text without the white space around it, which would tell ids apart unseen."""
+    around = f"regexp_replace({value}, '^{SPACE}+|{SPACE}+$', '', 'g')"
+    return f"CASE WHEN regexp_matches({value}, '^{SPACE}|{SPACE}$') THEN {around} ELSE {value} END"
+
+
+def blank(name: str) -> str:
+    """Return the SQL that tells whether a text cell holds nothing, null where it is null."""
+    return f"regexp_matches({quote_name(name)}, '{BLANK}')"
+
+
+def as_it_stands(name: str) -> str:
+    """Return the SQL of a text cell, null where it is blank."""
+    return f"CASE WHEN {blank(name)} THEN NULL ELSE {quote_name(name)} END"
+
+
 def text(name: str, kind: str, ours: str) -> str:
-    """Return the SQL of an id or label: text as it stands, null where it is blank.
+    """Return the SQL of an id or label: text without the white space around it, null where it is blank.
 
     Raises
     ------
@@ -54,7 +71,7 @@ def text(name: str, kind: str, ours: str) -> str:
         raise SourceError(
             f"column {name!r} is {kind}, so it cannot be {ours}; store it as text or as an integer"
         )
-    return f"CASE WHEN regexp_matches({column}, '{BLANK}') THEN NULL ELSE CAST({column} AS VARCHAR) END"
+    return f"nullif({stripped(column if kind == 'VARCHAR' else f'CAST({column} AS VARCHAR)')}, '')"
 
 
 def integer(name: str, kind: str, ours: str, sql_type: str = "BIGINT") -> str:
@@ -66,10 +83,9 @@ def integer(name: str, kind: str, ours: str, sql_type: str = "BIGINT") -> str:
         return f"CASE WHEN {column} = floor({column}) THEN TRY_CAST({column} AS {sql_type}) END"
     if kind != "VARCHAR":
         raise SourceError(f"column {name!r} is {kind}, so it cannot be {ours}; store it as an integer")
-    cast = (
-        f"TRY_CAST({column} AS {sql_type})"  # '12.7' and '1e3' cast too, so the text must come back unchanged
-    )
-    return f"CASE WHEN CAST({cast} AS VARCHAR) = {column} THEN {cast} END"
+    # '12.7' and '1e3' cast too, so the text must come back unchanged
+    cast = f"TRY_CAST({stripped(column)} AS {sql_type})"
+    return f"CASE WHEN CAST({cast} AS VARCHAR) = {stripped(column)} THEN {cast} END"
 
 
 def seconds(name: str, kind: str) -> str:
@@ -156,23 +172,22 @@ def _scaled(value: str, unit: str, name: str) -> str:
     )
 
 
-def event_type(name: str, mapping: dict[str, str]) -> str:
-    """Return the SQL of our event type; null for ignored and unknown values."""
+def event_type(value: str, mapping: dict[str, str]) -> str:
+    """Return the SQL of our event type for the SQL of theirs; null for ignored and unknown values."""
     known = {kind: kind for kind in EVENT_TYPES} | mapping
-    return (
-        "CASE " + quote_name(name) + _branches({v: quote_text(k) for v, k in known.items() if k != "ignore"})
-    )
+    return "CASE " + value + _branches({v: quote_text(k) for v, k in known.items() if k != "ignore"})
 
 
-def ignored_code(name: str, ignored: list[str]) -> str:
+def ignored_code(value: str, ignored: list[str]) -> str:
     """Return the SQL of the code of an ignored value, null for wanted ones."""
     if not ignored:
         return "NULL"
-    return "CASE " + quote_name(name) + _branches({v: str(FIRST_IGNORED + i) for i, v in enumerate(ignored)})
+    return "CASE " + value + _branches({v: str(FIRST_IGNORED + i) for i, v in enumerate(ignored)})
 
 
 def _branches(cases: dict[str, str]) -> str:
-    return "".join(f" WHEN {quote_text(value)} THEN {then}" for value, then in cases.items()) + " END"
+    """Return the branches; the values are compared stripped, as the cells are."""
+    return "".join(f" WHEN {quote_text(value.strip())} THEN {then}" for value, then in cases.items()) + " END"
 
 
 def first_code(checks: list[tuple[str, str]]) -> str:

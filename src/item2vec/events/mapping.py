@@ -59,12 +59,14 @@ class Mapping:
         fields = self._fields()
         inner = ", ".join(f"{expression} AS {name}" for name, expression in fields.items())
         kept = "".join(f", {quote_name(name)}" for name in carry)
-        body = ", ".join(f"CAST({quote_name(name)} AS VARCHAR)" for name in self._mapped())
+        body = ", ".join(map(self._cell, self._mapped()))
         names = ", ".join(name for name in fields if not name.startswith("__"))
         return (
-            f"SELECT __file, __line, __raw, __body, {names}{kept}, CAST(CASE WHEN __code > 0 THEN __code"
-            f" WHEN __ignored IS NOT NULL THEN __ignored {self._checks()} ELSE 0 END AS USMALLINT) AS code"
-            f" FROM (SELECT __file, __line, __code, __raw, [{body}] AS __body, {inner}{kept} FROM prepared)"
+            f"SELECT __file, __line, __raw, __body, __type, {names}{kept}, CAST(CASE"
+            f" WHEN __code > 0 THEN __code WHEN __ignored IS NOT NULL THEN __ignored {self._checks()}"
+            " ELSE 0 END AS USMALLINT) AS code"
+            f" FROM (SELECT __file, __line, __code, __raw, __type, [{body}] AS __body, {inner}{kept}"
+            f" FROM (SELECT *, {self._text('event_type')} AS __type FROM prepared))"
         )
 
     def _mapped(self) -> list[str]:
@@ -81,7 +83,7 @@ class Mapping:
             "position": self._optional("position", "INTEGER"),
             "dwell_seconds": self._optional("dwell_seconds", "DOUBLE"),
         }
-        for ours in ("event_type", "ts", "item_id", "position", "dwell_seconds"):
+        for ours in ("ts", "item_id", "position", "dwell_seconds"):
             fields[f"__has_{ours}"] = self._present(ours)
         constant = self.config.event_type
         if constant:
@@ -90,9 +92,11 @@ class Mapping:
                 "__ignored": "NULL",
                 "__has_event_type": "true",
             }
-        theirs = self._name("event_type")
-        fields["event_type"] = sql.event_type(theirs, dict(self.config.event_types))
-        return fields | {"__ignored": sql.ignored_code(theirs, self.ignored)}
+        return fields | {
+            "event_type": sql.event_type("__type", dict(self.config.event_types)),
+            "__ignored": sql.ignored_code("__type", self.ignored),
+            "__has_event_type": "__type IS NOT NULL",
+        }
 
     def _text(self, ours: str) -> str:
         if ours not in self.columns:
@@ -105,7 +109,12 @@ class Mapping:
             return "false"
         if self._kind(ours) != "VARCHAR":
             return f"{quote_name(self._name(ours))} IS NOT NULL"
-        return f"{self._text(ours)} IS NOT NULL"
+        return f"coalesce(NOT {sql.blank(self._name(ours))}, false)"
+
+    def _cell(self, name: str) -> str:
+        """Return the SQL of a source cell as text, for comparing rows and for composite ids."""
+        cell = f"CAST({quote_name(name)} AS VARCHAR)"
+        return sql.stripped(cell) if self.types[name] == "VARCHAR" else cell
 
     def _optional(self, ours: str, sql_type: str) -> str:
         if ours not in self.columns:
@@ -137,7 +146,7 @@ class Mapping:
             return sql.text(names[0], self.types[names[0]], "event_id")
         if names:
             # Escaped, and a null apart from an empty text, so that different cells never make the same id
-            escaped = [f"replace(CAST({quote_name(n)} AS VARCHAR), '\\', '\\\\')" for n in names]
+            escaped = [f"replace({self._cell(n)}, '\\', '\\\\')" for n in names]
             cells = [f"coalesce(replace({cell}, '|', '\\|'), '\\N')" for cell in escaped]
             some = " OR ".join(f"{quote_name(name)} IS NOT NULL" for name in names)
             return f"CASE WHEN {some} THEN concat_ws('|', {', '.join(cells)}) END"

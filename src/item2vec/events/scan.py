@@ -28,7 +28,7 @@ class Scan:
     rows_in : int
         Rows (records) in the files.
     schemas : dict of str to dict
-        For Parquet, each file's columns and their families (``text``, ``integer``, …).
+        For CSV and Parquet, each file's columns and their families (``text``, ``integer``, …).
     """
 
     columns: tuple[str, ...]
@@ -70,7 +70,7 @@ def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
 
 
 def check_drift(scan: Scan, columns: Iterable[str]) -> None:
-    """Make sure that the mapped columns are in every Parquet file, and of one kind.
+    """Make sure that the mapped columns are in every CSV or Parquet file, and of one kind.
 
     Raises
     ------
@@ -83,8 +83,10 @@ def check_drift(scan: Scan, columns: Iterable[str]) -> None:
     for file, schema in scan.schemas.items():
         for name in columns:
             if name not in schema and name in scan.columns:
+                other = next(one for one, its in scan.schemas.items() if name in its)
                 raise SourceError(
-                    f"{file} has no column {name!r}, other files of the source have; export it again"
+                    f"{file} has no column {name!r}, {other} has; it has {', '.join(schema)}; export them"
+                    " alike or read them apart"
                 )
             if schema.get(name) != wanted.get(name):
                 raise SourceError(

@@ -29,6 +29,7 @@ META_FIELDS = [
     ("__raw", pa.string()),
 ]
 SAMPLE_LINES = 1000
+DELIMITERS = ";\t,|"
 
 
 def scan_text(engine: Engine, source: Source, view: str, folder: Path, bar: Any) -> Scan:
@@ -104,6 +105,11 @@ def _header(line: bytes, file: str, delimiter: str) -> tuple[str, ...]:
         names = tuple(next(csv.reader([line.decode("utf-8")], delimiter=delimiter, strict=True)))
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{file}: line 1 is not a CSV header ({error}); export it as UTF-8 CSV") from None
+    if len(names) == 1 and (other := next((mark for mark in DELIMITERS if mark in names[0]), None)):
+        raise SourceError(
+            f"{file} has a single column, {names[0][:80]!r}: its fields are not separated by {delimiter!r};"
+            f" set delimiter = {json.dumps(other)}"
+        )
     folded = [name.casefold() for name in names]
     twice = next((name for name in names if folded.count(name.casefold()) > 1), None)
     if twice is not None:

@@ -9,8 +9,10 @@ from typing import Any
 from tqdm import tqdm
 
 from item2vec.errors import EmptyDataError, QuarantineError
+from item2vec.events.advice import refusal_advice
 from item2vec.events.attributes import write_attributes, write_table
 from item2vec.events.config import EventsConfig
+from item2vec.events.coverage import count_known_items
 from item2vec.events.engine import Engine
 from item2vec.events.files import find_source
 from item2vec.events.importers import Importer
@@ -42,19 +44,28 @@ def write_event_table(
         Show progress bars.
     """
     source = find_source(config.path or (), config.format, config.delimiter)
-    more = f" and {len(source.paths) - 1} more files" if len(source.paths) > 1 else ""
+    n_more = len(source.paths) - 1
+    more = f" and {n_more} more file{'s' * (n_more > 1)}" if n_more else ""
     engine = Engine(private / "spill", config.memory_limit, source.paths[0] + more)
     table = private / "table"
     try:
         with tqdm(unit=" rows", desc="lines", disable=not show_progress) as bar:
             scan = scan_source(engine, source, "source", private / "staged", bar)
+        if not scan.rows_in:
+            header = "a header" if source.format == "csv" else "columns"
+            raise EmptyDataError(
+                f"{engine.where} has {header} but no rows; export it again or check the path"
+            )
         mapping = _match(engine, scan, config, importer)
         outcomes = find_outcomes(engine, mapping.ignored)
-        _write_refused(engine, outcomes, scan.rows_in, config.max_quarantined, table, quarantine)
+        _write_refused(engine, outcomes, scan.rows_in, config, table, quarantine)
         columns = ", ".join((*event_schema(mapping.id_type).names, *importer.carry))
         engine.run(f"CREATE VIEW accepted AS {accepted(columns, outcomes)}")
         events = _write_events(engine, importer, mapping.id_type, outcomes.ok, table, show_progress)
-        attributes = _write_attributes(engine, config, importer, mapping.id_type, table, show_progress)
+        attributes = _write_attributes(engine, config, mapping.id_type, table, quarantine, show_progress)
+        if importer.items and not (table / "items.parquet").exists():
+            items = f"SELECT * FROM ({importer.items}) ORDER BY item_id"
+            write_table(engine, items, table / "items.parquet")
     finally:
         engine.close()
     account = Reconciliation(
@@ -80,29 +91,36 @@ def _match(engine: Engine, scan: Scan, config: EventsConfig, importer: Importer)
 
 
 def _write_refused(
-    engine: Engine, outcomes: Outcomes, rows_in: int, limit: float, table: Path, quarantine: Path | None
+    engine: Engine,
+    outcomes: Outcomes,
+    rows_in: int,
+    config: EventsConfig,
+    table: Path,
+    quarantine: Path | None,
 ) -> None:
     """Write the quarantine and stop where it is too large or nothing else is left."""
     query = refused(outcomes)
     file = table / "quarantine" / "events.parquet"
     examples = write_quarantine(engine.stream(query) if query else (), file)
-    kept = "; set quarantine= to a folder to keep them all"
+    kept = "; set quarantine= to a folder to keep the refused rows"
     if quarantine is not None:
         quarantine.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, quarantine / file.name)
-        kept = f"; all of them are in {quarantine / file.name}"
+        kept = f"; the refused rows are in {quarantine / file.name}"
     n, reasons = sum(outcomes.quarantined.values()), _counted(outcomes.quarantined)
-    if n > limit * rows_in:
+    advice = refusal_advice(engine, outcomes.quarantined, config)
+    if n > config.max_quarantined * rows_in:
         raise QuarantineError(
             f"{n:,} of {rows_in:,} rows from {engine.where} were refused ({n / rows_in:.1%}), more than"
-            f" max_quarantined = {limit:g}: {reasons}. For example {' · '.join(examples)}. Nothing was"
-            f" published; fix the source or the mapping, or raise max_quarantined{kept}"
+            f" max_quarantined = {config.max_quarantined:g}: {reasons}.{advice} For example"
+            f" {' · '.join(examples)}. Nothing was published; fix the source or the mapping, or raise"
+            f" max_quarantined{kept}"
         )
     if not outcomes.ok:
         unwanted = _counted(outcomes.ignored) or "none"
         raise EmptyDataError(
             f"{engine.where}: no event is left of {rows_in:,} rows (refused: {reasons or 'none'};"
-            f" ignored: {unwanted}); check the file and event_types"
+            f" ignored: {unwanted}); check the file and event_types{kept if n else ''}.{advice}"
         )
 
 
@@ -122,16 +140,21 @@ def _write_events(
 
 
 def _write_attributes(
-    engine: Engine, config: EventsConfig, importer: Importer, id_type: str, table: Path, show_progress: bool
+    engine: Engine,
+    config: EventsConfig,
+    id_type: str,
+    table: Path,
+    quarantine: Path | None,
+    show_progress: bool,
 ) -> dict[str, dict[str, int]]:
-    """Write the attribute tables: the configured ones, else what the importer knows from the log itself."""
+    """Write the configured attribute tables and count their rows."""
     counts: dict[str, Any] = {}
     with tqdm(unit=" rows", desc="attributes", disable=not show_progress) as bar:
         for name, key, wanted in (("items", "item_id", config.items), ("users", "user_id", config.users)):
             if wanted is not None and wanted.path is not None:
                 counts[name] = write_attributes(
-                    engine, wanted, key, id_type, table, config.max_quarantined, bar
+                    engine, wanted, key, id_type, table, config.max_quarantined, quarantine, bar
                 )
-    if importer.items and "items" not in counts:
-        write_table(engine, f"SELECT * FROM ({importer.items}) ORDER BY item_id", table / "items.parquet")
+    if "items" in counts:
+        counts["items"] |= count_known_items(engine, table)
     return counts

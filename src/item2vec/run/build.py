@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,12 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from item2vec.artifacts import StageKey, StoredObject
 from item2vec.artifacts.manifest import canonical_json, digest
-from item2vec.errors import ConfigError, CorruptArtifactError, DataError, UsageError
+from item2vec.errors import (
+    ConfigError,
+    CorruptArtifactError,
+    EmptyDataError,
+    QuarantineError,
+    UsageError,
+)
 from item2vec.run.load import ITEMS, VECTORS, open_recommender
 
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
-    from item2vec.events import EventsConfig
+    from item2vec.events import Events, EventsConfig
     from item2vec.recommendations import BatchSummary, Recommender
     from item2vec.sessions import Sessions
 
@@ -71,17 +78,16 @@ def events(config: RunConfig, bars: bool, kept_quarantine: Path) -> Builder:
         settings = config.events
         if "simulate" in inputs:
             settings = settings.model_copy(update=_simulated_paths(inputs["simulate"].path, settings))
-        refused = out_dir.with_name(f"{out_dir.name}-refused")
-        try:
-            found = read_events(config=settings, out=out_dir, quarantine=refused, show_progress=bars)
-        except DataError as error:
-            if not refused.is_dir():
-                raise
-            shutil.rmtree(kept_quarantine, ignore_errors=True)
-            refused.rename(kept_quarantine)
-            raise type(error)(f"{error}; the refused rows are in {kept_quarantine}") from error
         shutil.rmtree(kept_quarantine, ignore_errors=True)  # of an earlier try
-        shutil.rmtree(refused, ignore_errors=True)
+        keep = False
+        try:
+            found = read_events(config=settings, out=out_dir, quarantine=kept_quarantine, show_progress=bars)
+        except (QuarantineError, EmptyDataError):  # which name the folder
+            keep = True
+            raise
+        finally:
+            if not keep:
+                shutil.rmtree(kept_quarantine, ignore_errors=True)
         account = found.reconciliation
         return {
             "events": len(found),
@@ -90,9 +96,25 @@ def events(config: RunConfig, bars: bool, kept_quarantine: Path) -> Builder:
             "duplicate": account.duplicate,
             "ignored": account.n_ignored,
             "by_type": account.events,
+            **_attribute_figures(found),
         }
 
     return build
+
+
+def _attribute_figures(found: Events) -> dict[str, int]:
+    """Count the rows of the attribute tables, and what of them was refused or could not be read."""
+    figures: Counter[str] = Counter()
+    for name, table in (("items", found.items), ("users", found.users)):
+        if table is None:
+            continue
+        figures[name] = table.num_rows
+        for what, n in found.reconciliation.attributes.get(name, {}).items():
+            if what == "quarantined" and n:
+                figures[f"refused_{name}"] = n
+            elif what.startswith("unreadable "):
+                figures[what.replace(" ", "_")] += n
+    return dict(figures)
 
 
 def _simulated_paths(folder: Path, settings: EventsConfig) -> dict[str, Any]:
@@ -111,18 +133,24 @@ def sessions(config: RunConfig, bars: bool) -> Builder:
     """Cut the events into sessions."""
 
     def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
+        import pyarrow.compute as pc
+
         from item2vec.events import Events
         from item2vec.sessions import sessionize
 
-        settings = config.sessions.model_dump()
-        found = sessionize(Events.open(inputs["events"].path), **settings, out=out_dir, show_progress=bars)
-        return {
+        log = Events.open(inputs["events"].path)
+        found = sessionize(log, **config.sessions.model_dump(), out=out_dir, show_progress=bars)
+        figures = {
             "sessions": len(found),
             "tokens": found.n_clicks,
             "items": found.n_items,
             "booked": len(found.booked),
             "markets": len(found.market_names),
         }
+        if log.items is not None:
+            known = pc.is_in(found.item_ids, value_set=log.items["item_id"])
+            figures["items_with_attributes"] = int(pc.sum(known).as_py())
+        return figures
 
     return build
 
