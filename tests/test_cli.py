@@ -309,3 +309,10 @@ def test_figures_are_written_for_people() -> None:
     figures = {"events": 3, "by_type": {"click": 1}, "rows_in": 1000}
     assert brief("events", figures) == "rows in 1,000 · events 3"
     assert brief("holdout", {"insufficient_data": "no test session"}) == "insufficient data: no test session"
+
+
+def test_losses_among_attributes_are_told_and_zeros_are_not() -> None:
+    from item2vec.cli.show import brief
+
+    figures = {"rows_in": 3, "events": 2, "items": 1, "unreadable_price": 61, "refused_items": 0}
+    assert brief("events", figures) == "rows in 3 · events 2 · items 1 · unreadable price 61"

@@ -20,14 +20,16 @@ _NAME_WIDTH = 16
 # The figures worth a place on a stage's one line, in this order.
 TELLING = {
     "simulate": ("n_users", "n_listings", "n_markets", "days"),
-    "events": ("rows_in", "events", "quarantined", "duplicate", "ignored"),
-    "sessions": ("sessions", "tokens", "items", "booked", "markets"),
+    "events": ("rows_in", "events", "quarantined", "duplicate", "ignored", "items"),
+    "sessions": ("sessions", "tokens", "items", "items_with_attributes", "booked", "markets"),
     "embeddings": ("items", "vector_size", "epochs", "loss"),
     "index": ("recall@10_similar", "recall@10_next"),
     "recommendations": ("rows", "items", "short_lists"),
     "holdout": ("items", "vector_size", "epochs", "loss"),
     "evaluation": ("prefixes", "sessions"),
 }
+# Losses among attributes and bookings: told wherever there are any.
+LOSSES = ("refused_", "unreadable_", "booked_unknown")
 
 
 def say(text: str = "", *, dim: bool = False) -> None:
@@ -63,6 +65,7 @@ def brief(stage: str, figures: Mapping[str, Any]) -> str:
     if "insufficient_data" in figures:
         return f"insufficient data: {figures['insufficient_data']}"
     chosen = [name for name in TELLING.get(stage, ()) if name in figures] or sorted(figures)
+    chosen += [name for name in sorted(figures) if name.startswith(LOSSES) and figures[name]]
     return " · ".join(f"{name.replace('_', ' ')} {number(figures[name])}" for name in chosen)
 
 
