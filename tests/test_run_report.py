@@ -10,7 +10,8 @@ import pytest
 
 import item2vec as i2v
 from item2vec.config import RunConfig
-from item2vec.run import run_pipeline
+from item2vec.errors import MissingDependencyError
+from item2vec.run import measure, run_pipeline
 from item2vec.run.measure import _without_vector
 
 TINY = {
@@ -73,3 +74,11 @@ def test_a_missing_market_and_unreadable_attributes_are_explained(tmp_path: Path
     assert list(report["next_item"]["scorers"]) == ["item2vec", "item2vec_similar", "popularity", "item_knn"]
     assert report["reconciliation"]["attributes"]["items"]["unreadable price"] == 1
     assert "unreadable price" in (result.objects["evaluation"].path / "report.html").read_text()
+
+
+def test_a_missing_report_library_stops_the_run_before_it_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "find_spec", lambda name: None if name == "matplotlib" else object())
+    config = RunConfig.from_sections({"run": {"name": "bare"}, "simulate": {"n_users": 50}})
+    with pytest.raises(MissingDependencyError, match=r"needs matplotlib: pip install 'item2vec\[report\]'"):
+        run_pipeline(config, tmp_path)
+    assert not (tmp_path / "bare" / "objects").exists()

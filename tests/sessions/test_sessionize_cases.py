@@ -121,7 +121,7 @@ def test_over_active_users_are_dropped_with_their_bookings(tmp_path):
     for caps in ({"max_session_length": 3}, {"max_clicks_per_user_day": 3}):
         sessions = sessionize(table, **caps)
         assert set(sessions.user_ids.to_pylist()) == {"guest"}
-        assert sessions.funnel["users"] == {"in": 2, "over_active": 1, "kept": 1}
+        assert sessions.funnel["users"] == {"in": 2, "over_active": 1, "without_session": 0, "kept": 1}
         assert sessions.funnel["clicks"] == {"in": 8, "over_active": 4, "too_short": 0, "kept": 4}
         assert sessions.funnel["bookings"]["over_active"] == 1
     assert len(sessionize(table, max_session_length=4)) == 3

@@ -111,6 +111,9 @@ def check_funnel(sessions, lost, bookings, rules):
     numbers = sessions.funnel["sessions"]
     assert numbers["split"] == numbers["emptied"] + numbers["too_short"] + numbers["kept"]
     assert numbers["kept"] == len(sessions)
+    users = sessions.funnel["users"]
+    assert users["in"] == sum(count for rule, count in users.items() if rule != "in")
+    assert users["kept"] == len(set(sessions.user_ids.to_pylist()))
     if rules.kind == "click":
         counted = sessions.funnel["bookings"]
         assert {r: c for r, c in counted.items() if c} == {r: c for r, c in bookings.items() if c}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.errors import EmptyDataError
+from item2vec.errors import EmptyDataError, MissingDependencyError
 from item2vec.run.build import HISTORY, Builder, Objects, open_sessions, train
 from item2vec.run.load import VECTORS, open_recommender
 
@@ -31,6 +32,22 @@ TWIN_NOTE = (
 )
 VARIANTS = ("item2vec_similar",)  # another reading of the model, no baseline
 STATIC_NOTE = "Item attributes are one static snapshot, not as of the day of each session."
+
+
+def check_report_libraries() -> None:
+    """Refuse a run whose report could not be written, before hours of training instead of after.
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib or Jinja2 is not installed.
+    """
+    missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"the report needs {' and '.join(missing)}: pip install 'item2vec[report]', or stop before the"
+            " evaluation (`item2vec recommend RUN.toml`)"
+        )
 
 
 def holdout(config: RunConfig, bars: bool, checkpoints: Path) -> Builder:

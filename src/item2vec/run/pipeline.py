@@ -21,7 +21,7 @@ from item2vec.run import build, measure
 VERSIONS = {
     "simulate": 1,
     "events": 2,
-    "sessions": 3,
+    "sessions": 4,
     "embeddings": 1,
     "index": 2,
     "recommendations": 1,
@@ -83,6 +83,8 @@ def run_pipeline(
     ------
     UsageError
         If `until` names no stage of this run.
+    MissingDependencyError
+        If the run goes as far as the report and its libraries are not installed.
     LockedRunError
         If another process is writing the same run.
     Item2VecError
@@ -94,6 +96,8 @@ def run_pipeline(
     if until is not None and until not in names:
         raise UsageError(f"run {config.name!r} has no stage {until!r}; it has {', '.join(names)}")
     wanted = stages if until is None else stages[: names.index(until) + 1]
+    if wanted[-1].name == "evaluation":
+        measure.check_report_libraries()
 
     def told(event: StageEvent) -> None:
         if event.state != "started":  # its object is whole: nobody goes on from what led to it

@@ -99,7 +99,9 @@ class Rules:
             "too_short": nonempty - kept,
             "kept": kept,
         }
-        self.users["kept"] = self._number("COUNT(DISTINCT user_num)", "sessions")
+        kept_users = self._number("COUNT(DISTINCT user_num)", "sessions")
+        self.users["without_session"] = self.users["in"] - self.users.get("over_active", 0) - kept_users
+        self.users["kept"] = kept_users
 
     def attribute_bookings(self, market_nums: Any) -> pa.Table:
         """Give each booking to one session, or to none; return (session_id, item_num, booked_us) in order."""
