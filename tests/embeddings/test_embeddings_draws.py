@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sgns_referee import contexts_of
 
-from item2vec.embeddings.alias import Noise, alias_probabilities, alias_tables, build_noise
+from item2vec.embeddings.alias import Noise, alias_tables, build_noise
 from item2vec.embeddings.corpus import build_corpus, noise_weights, trainable_sessions, weighted_counts
 from item2vec.embeddings.draws import Corpus, Cursor, WindowSettings, draw_windows
 from item2vec.embeddings.numba_engine import compiled, make_plan
@@ -16,6 +16,15 @@ from item2vec.errors import EmptyDataError
 from item2vec.sessions.container import Sessions
 
 SETTINGS = WindowSettings(window=3, shrink=False, forward_only=False, negative=4, market_negative=0)
+
+
+def alias_probabilities(entries: np.ndarray) -> np.ndarray:
+    """Return the distribution that one alias table draws from."""
+    n = len(entries)
+    own = (entries >> np.uint64(32)).astype(np.float64) / 2**32
+    alias = (entries & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    own[alias == np.arange(n)] = 1.0
+    return (own + np.bincount(alias, weights=1.0 - own, minlength=n)) / n
 
 
 def make_corpus(lists: list[list[int]], **columns: object) -> Corpus:

@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-_ONE = float(1 << 32)
-
 
 class Noise(NamedTuple):
     """Where negatives come from; an alias entry is ``threshold << 32 | alias``."""
@@ -97,12 +95,3 @@ def build_noise(weights: npt.NDArray[np.float64], item_markets: npt.NDArray[np.i
         market_aliases=alias_tables(weights[order], offsets),
         market_offsets=offsets,
     )
-
-
-def alias_probabilities(entries: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    """Return the distribution that one alias table draws from, shape (n,), float64."""
-    n = len(entries)
-    own = (entries >> np.uint64(32)).astype(np.float64) / _ONE
-    alias = (entries & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    own[alias == np.arange(n)] = 1.0
-    return (own + np.bincount(alias, weights=1.0 - own, minlength=n)) / n
