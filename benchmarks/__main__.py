@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks import machine
 
-SUITES = ("ingest", "training", "lookup")
+SUITES = ("ingest", "growth", "training", "lookup")
 
 
 def main() -> None:
