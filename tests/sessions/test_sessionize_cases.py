@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.resources import files
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sessions_referee import Event, write_events
 
-from item2vec.errors import ConfigError, DataError, EmptyDataError, SourceError
+from item2vec.errors import ConfigError, DataError, EmptyDataError, MissingDependencyError, SourceError
 from item2vec.sessions import SessionsConfig, sessionize
 
 MINUTE = 60
@@ -202,12 +203,19 @@ def test_no_clicks_names_the_other_kind(tmp_path):
         ({"booked_weight": 0}, "booked_weight"),
         ({"max_session_length": 0}, "max_session_length"),
         ({"max_clicks_per_user_day": 1.5}, "max_clicks_per_user_day"),
+        ({"engine": "flink"}, "engine"),
         ({"memory_limit": "lots"}, "memory_limit"),
     ],
 )
 def test_bad_settings_are_named(tmp_path, keys, message):
     with pytest.raises(ConfigError, match=message):
         sessionize(write_events(tmp_path, log("a@0 b@1")), **keys)
+
+
+def test_an_engine_that_is_not_installed_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "item2vec.sessions.spark_engine", None)
+    with pytest.raises(MissingDependencyError, match=r"engine='spark'.*pip install 'item2vec\[spark\]'"):
+        sessionize(write_events(tmp_path, log("a@0 b@1")), engine="spark")
 
 
 def test_a_missing_and_a_damaged_event_file(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -11,10 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from item2vec.arrow import arrow_numbers, numpy_numbers
-from item2vec.errors import EmptyDataError
+from item2vec.errors import EmptyDataError, MissingDependencyError
 from item2vec.sessions import columns as col
 from item2vec.sessions.config import SessionsConfig
 from item2vec.sessions.container import Sessions
+from item2vec.sessions.engine import SqlEngine
 from item2vec.sessions.rules import Rules
 from item2vec.settings import checked_settings
 
@@ -43,6 +45,7 @@ def sessionize(
     kind: Literal["click", "booking"] = "click",
     max_session_length: int | None = None,
     max_clicks_per_user_day: int | None = None,
+    engine: Literal["duckdb", "spark"] = "duckdb",
     memory_limit: str = "900MB",
     out: str | Path | None = None,
     show_progress: bool = False,
@@ -76,6 +79,9 @@ def sessionize(
         ``"booking"``: one sequence per user of the bookings in time order, without gaps.
     max_session_length, max_clicks_per_user_day : int, optional
         Caps on clicks per session and per user and day (UTC); a user above one is dropped with all events.
+    engine : {"duckdb", "spark"}
+        What runs the rules; ``"spark"`` needs ``pip install 'item2vec[spark]'`` and a Java runtime. The rows
+        are the same.
     memory_limit : str
         Memory the SQL engine may use before it spills to disk.
     out : path, optional
@@ -94,23 +100,39 @@ def sessionize(
         If a setting is out of range, or settings contradict each other.
     EmptyDataError
         If there are no clicks (bookings), or no session is left.
+    MissingDependencyError
+        If the engine's library is not installed.
     SourceError
         If the event files cannot be read.
     """
     keys = {name: value for name, value in locals().items() if name in SessionsConfig.model_fields}
     config = checked_settings(SessionsConfig, keys, "sessionize")
-    from item2vec.sessions.duckdb_engine import DuckDBEngine
-
-    engine = DuckDBEngine(config.memory_limit)
+    sql_engine = _open_engine(config)
     try:
-        engine.open_events(events.files)
+        sql_engine.open_events(events.files)
         with _Bar(show_progress) as bar:
-            sessions = _build(Rules(engine, config, on_step=bar.step), events.items)
+            sessions = _build(Rules(sql_engine, config, on_step=bar.step), events.items)
     finally:
-        engine.close()
+        sql_engine.close()
     if out is not None:
         sessions.save(out)
     return sessions
+
+
+def _open_engine(config: SessionsConfig) -> SqlEngine:
+    """Open the engine that the settings name; neither library is loaded for the other."""
+    if config.engine == "duckdb":
+        from item2vec.sessions.duckdb_engine import DuckDBEngine
+
+        return DuckDBEngine(config.memory_limit)
+    try:
+        spark = import_module("item2vec.sessions.spark_engine")
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"engine='spark' needs a library that is not installed ({error}): pip install 'item2vec[spark]'"
+        ) from error
+    engine: SqlEngine = spark.SparkEngine(config.memory_limit)
+    return engine
 
 
 def _build(rules: Rules, items: pa.Table | None) -> Sessions:

@@ -35,6 +35,8 @@ class SessionsConfig(BaseModel):
     """A booking belongs to a session that ended no longer than this before it."""
     booked_weight: Positive = 5.0
     """Weight of a session with bookings; the others weigh 1."""
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    """What runs the rules: DuckDB in this process, or Spark. The rows are the same."""
     memory_limit: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] = "900MB"
     """Memory the SQL engine may use before it spills to disk."""
 
