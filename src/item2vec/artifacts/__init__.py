@@ -1,17 +1,20 @@
 """Runs and releases: immutable stage outputs, verified before they are read, published in one step."""
 
+from item2vec.artifacts.collection import Collected, collect
 from item2vec.artifacts.folder import RunFolder
 from item2vec.artifacts.manifest import StageKey, StoredObject, fingerprint, open_object
 from item2vec.artifacts.releases import Release, publish, read_release, release_ids
 from item2vec.artifacts.stages import Stage, StageEvent, run_stages
 
 __all__ = [
+    "Collected",
     "Release",
     "RunFolder",
     "Stage",
     "StageEvent",
     "StageKey",
     "StoredObject",
+    "collect",
     "fingerprint",
     "open_object",
     "publish",

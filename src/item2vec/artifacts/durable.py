@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 READ_ONLY = 0o444
+
+logger = logging.getLogger(__name__)
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
@@ -66,3 +70,10 @@ def replace_file(path: Path, body: bytes, *, scratch: Path, mode: int | None = N
         os.chmod(scratch, mode)
     os.replace(scratch, path)
     fsync_path(path.parent)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder that nobody needs any more; what cannot be removed stays, and a warning names it."""
+    shutil.rmtree(path, ignore_errors=True)
+    if os.path.lexists(path):
+        logger.warning("%s cannot be removed; remove it by hand if the next run does not", path)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from item2vec.artifacts.durable import fsync_path, fsync_tree, write_file
+from item2vec.artifacts.durable import fsync_path, fsync_tree, remove_tree, write_file
 from item2vec.artifacts.manifest import MANIFEST, StageKey, StoredObject, build_manifest, open_object
 from item2vec.errors import LockedRunError, RunError
 
@@ -19,7 +18,7 @@ Build = Callable[[Path], Mapping[str, Any]]
 
 
 class RunFolder:
-    """``runs/<name>/``: ``objects/<stage>/<id>/``, ``releases/``, ``CURRENT``, ``.lock`` and ``tmp/``.
+    """``runs/<name>/``: ``objects/<stage>/<id>/``, ``releases/``, ``CURRENT`` and scratch space under one lock.
 
     Parameters
     ----------
@@ -32,6 +31,7 @@ class RunFolder:
         self.objects = self.path / "objects"
         self.releases = self.path / "releases"
         self.current = self.path / "CURRENT"
+        self.checkpoints = self.path / "checkpoints"
         self.tmp = self.path / "tmp"
 
     def __repr__(self) -> str:
@@ -57,9 +57,11 @@ class RunFolder:
             ) from error
         try:
             self._acquire(handle)
-            shutil.rmtree(self.tmp, ignore_errors=True)
-            yield
-            shutil.rmtree(self.tmp, ignore_errors=True)
+            remove_tree(self.tmp)
+            try:
+                yield
+            finally:
+                remove_tree(self.tmp)
         finally:
             os.close(handle)  # closing is what frees an flock
 
@@ -122,7 +124,7 @@ class RunFolder:
                 " permissions, then run the same command again"
             ) from error
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_tree(scratch)
 
     def _write(self, key: StageKey, build: Build, scratch: Path) -> StoredObject:
         scratch.mkdir()

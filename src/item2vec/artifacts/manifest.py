@@ -46,6 +46,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def is_id(name: str) -> bool:
+    """Say whether a name has the form of an object's or a release's id."""
+    return len(name) == ID_LENGTH and not set(name) - set("0123456789abcdef")
+
+
 def digest(body: bytes) -> str:
     """Return the sha256 of some bytes in hex."""
     return hashlib.sha256(body).hexdigest()
