@@ -18,7 +18,7 @@ Build = Callable[[Path], Mapping[str, Any]]
 
 
 class RunFolder:
-    """``runs/<name>/``: ``objects/<stage>/<id>/``, ``releases/``, ``CURRENT`` and scratch space under one lock.
+    """``runs/<name>/``: ``objects/<stage>/<id>/``, ``releases/``, ``CURRENT`` and scratch space, one lock.
 
     Parameters
     ----------
