@@ -15,7 +15,7 @@ from item2vec.events.reasons import CODES
 
 BLOCK_BYTES = 8 << 20
 MAX_LINE_BYTES = 1 << 20
-NEWLINE, RETURN, QUOTE = 10, 13, 34
+NEWLINE, RETURN = 10, 13
 
 
 @dataclass(frozen=True)
@@ -134,20 +134,6 @@ def text_faults(
                 data[starts[record] : ends[record]].tobytes().decode("utf-8")
             except UnicodeDecodeError:
                 codes[record] = CODES["not UTF-8"]
-
-
-def texts(
-    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> pa.StringArray:
-    """Return disjoint ascending slices of valid UTF-8 bytes as an Arrow array."""
-    offsets = np.zeros(len(starts) + 1, np.int32)
-    np.cumsum(ends - starts, out=offsets[1:])
-    depth = np.zeros(len(data) + 1, np.int8)
-    depth[starts] += 1
-    depth[ends] -= 1
-    inside = np.cumsum(depth[:-1], dtype=np.int8).view(np.bool_)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data[inside])]
-    return pa.Array.from_buffers(pa.string(), len(starts), buffers)
 
 
 def raw_texts(lines: Lines, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> pa.StringArray:

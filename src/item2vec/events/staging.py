@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from item2vec.errors import SourceError
+from item2vec.events.cells import texts
 from item2vec.events.delimited import Records, split_records
 from item2vec.events.engine import Engine
 from item2vec.events.expressions import quote_name, quote_text
 from item2vec.events.files import Source, TextStream
-from item2vec.events.lines import LineReader, Lines, raw_texts, text_faults, texts
+from item2vec.events.lines import LineReader, Lines, raw_texts, text_faults
 from item2vec.events.publish import open_writer
 from item2vec.events.reasons import BLANK_LINE, CODES
 from item2vec.events.scan import Scan, quote_files
