@@ -6,7 +6,6 @@ Relative paths in the file count from the folder the command is started in, the 
 from __future__ import annotations
 
 import inspect
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, create_model
 
 from item2vec.embeddings import Item2Vec
 from item2vec.embeddings.hyperparameters import check_hyperparameters
@@ -24,33 +23,13 @@ from item2vec.events import EventsConfig
 from item2vec.index import IndexConfig
 from item2vec.marketplace.config import MarketplaceConfig
 from item2vec.recommendations import RecommendConfig
+from item2vec.run.config import GateConfig, RunSection
 from item2vec.sessions import SessionsConfig
 from item2vec.settings import found_settings, nearest, refusal
 
 # How a result is computed, not what it is: these keys do not enter the hash of their stage.
 NOT_HASHED = ("engine", "workers", "device", "memory_limit")
 Section = TypeVar("Section", bound=BaseModel)
-
-_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-class RunSection(BaseModel):
-    """Keys of ``[run]``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    """Folder of the run below ``--runs-dir``; by default the name of the TOML file."""
-
-    @field_validator("name")
-    @classmethod
-    def _names_a_folder(cls, name: str) -> str:
-        if not _RUN_NAME.fullmatch(name):
-            raise ValueError(
-                f"{name!r} cannot name a run's folder: use letters (a to z), digits, '.', '_' and '-', a"
-                " letter or digit first, 100 characters at most; --set run.name=NAME gives another name"
-            )
-        return name
 
 
 @cache
@@ -76,6 +55,7 @@ def section_models() -> dict[str, type[BaseModel]]:
         "index": IndexConfig,
         "recommend": RecommendConfig,
         "evaluate": EvaluateConfig,
+        "gate": GateConfig,
     }
 
 
@@ -85,17 +65,19 @@ class RunConfig:
 
     Attributes
     ----------
-    name : str
-        The run's folder below the runs folder.
+    run : RunSection
+        The run's name, which is its folder below the runs folder, and how many releases it keeps.
     simulate : MarketplaceConfig or None
         Set if the run makes its own log.
     events, sessions, index, recommend, evaluate
         The stages' own settings.
     train : mapping
         All keyword arguments of :class:`item2vec.Item2Vec`.
+    gate : GateConfig
+        What a new release may lose.
     """
 
-    name: str
+    run: RunSection
     simulate: MarketplaceConfig | None
     events: EventsConfig
     sessions: SessionsConfig
@@ -103,6 +85,12 @@ class RunConfig:
     index: IndexConfig
     recommend: RecommendConfig
     evaluate: EvaluateConfig
+    gate: GateConfig
+
+    @property
+    def name(self) -> str:
+        """The run's folder below the runs folder."""
+        return self.run.name
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -166,9 +154,10 @@ class RunConfig:
         found += _range_problems(settings)
         sessions, index = check("sessions", SessionsConfig), check("index", IndexConfig)
         recommend, evaluate = check("recommend", RecommendConfig), check("evaluate", EvaluateConfig)
-        if found or not (run and events and sessions and index and recommend and evaluate):
+        gate = check("gate", GateConfig)
+        if found or not (run and events and sessions and index and recommend and evaluate and gate):
             raise refusal(origin, found)
-        return cls(run.name, simulate, events, sessions, settings, index, recommend, evaluate)
+        return cls(run, simulate, events, sessions, settings, index, recommend, evaluate, gate)
 
     def stage_config(self, section: str) -> dict[str, Any]:
         """Return what of a section enters the hash of its stage, as JSON values."""

@@ -9,10 +9,11 @@ Item2VecError
 │   ├── QuarantineError   more rows were refused than the run allows
 │   ├── EmptyDataError    nothing is left to work on after the rules were applied
 │   └── UnknownItemError  an item id is not in the vocabulary
-└── RunError              the machinery failed: a run, an object or a release
-    ├── CorruptArtifactError   a file does not match its manifest
-    ├── LockedRunError    another process is writing the same run
-    └── TrainingError     training diverged or cannot start
+├── RunError              the machinery failed: a run, an object or a release
+│   ├── CorruptArtifactError   a file does not match its manifest
+│   ├── LockedRunError    another process is writing the same run
+│   └── TrainingError     training diverged or cannot start
+└── GateError             nothing failed, and the new release is worse: the current one stays
 """
 
 
@@ -77,3 +78,9 @@ class LockedRunError(RunError):
 
 class TrainingError(RunError):
     """Training diverged or could not start."""
+
+
+class GateError(Item2VecError):
+    """The gate refused the release: it is worse than the current one, which stays."""
+
+    exit_code = 5

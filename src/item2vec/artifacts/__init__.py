@@ -3,7 +3,15 @@
 from item2vec.artifacts.collection import Collected, collect
 from item2vec.artifacts.folder import RunFolder
 from item2vec.artifacts.manifest import StageKey, StoredObject, fingerprint, open_object
-from item2vec.artifacts.releases import Release, publish, read_release, release_ids
+from item2vec.artifacts.releases import (
+    Release,
+    latest_release,
+    make_current,
+    publish,
+    read_release,
+    release_ids,
+)
+from item2vec.artifacts.rollback import rollback
 from item2vec.artifacts.stages import Stage, StageEvent, run_stages
 
 __all__ = [
@@ -16,9 +24,12 @@ __all__ = [
     "StoredObject",
     "collect",
     "fingerprint",
+    "latest_release",
+    "make_current",
     "open_object",
     "publish",
     "read_release",
     "release_ids",
+    "rollback",
     "run_stages",
 ]

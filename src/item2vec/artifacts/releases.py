@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,12 +18,13 @@ from item2vec.artifacts.manifest import (
     StoredObject,
     canonical_json,
     digest,
+    is_id,
     open_object,
     read_sealed,
 )
 from item2vec.errors import CorruptArtifactError, UsageError
 
-_ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Release:
     folder : RunFolder
         The run it belongs to.
     body : mapping
-        ``stages`` (stage -> object id, content and manifest hash) and ``figures`` (stage -> figures).
+        ``stages`` (stage -> object id, content and manifest hash), ``figures`` and ``config`` (stage ->
+        figures, settings), and ``gate``, what its publisher noted about it.
     """
 
     id: str
@@ -58,6 +61,27 @@ class Release:
         """The figures of every stage."""
         figures: Mapping[str, Any] = self.body["figures"]
         return figures
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The settings of every stage; empty in a release that does not say them."""
+        config: Mapping[str, Any] = self.body.get("config", {})
+        return config
+
+    @property
+    def gate(self) -> Mapping[str, Any]:
+        """What was noted at publishing: ``follows``, ``checks``, ``accepted``, …; empty if nothing was."""
+        gate: Mapping[str, Any] = self.body.get("gate", {})
+        return gate
+
+    @property
+    def written_at(self) -> datetime:
+        """When its file was written (UTC)."""
+        return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
+
+    def is_made_of(self, objects: Mapping[str, StoredObject]) -> bool:
+        """Tell whether these are its objects, to the byte."""
+        return bool(self.body["order"] == list(objects) and self.body["stages"] == _references(objects))
 
     def object_path(self, stage: str) -> Path:
         """Return the folder of a stage's object, unverified."""
@@ -85,7 +109,15 @@ class Release:
         return stored
 
 
-def publish(folder: RunFolder, objects: Mapping[str, StoredObject]) -> Release:
+def _references(objects: Mapping[str, StoredObject]) -> dict[str, Any]:
+    return {
+        name: {**stored.reference, "manifest": stored.manifest["sha256"]} for name, stored in objects.items()
+    }
+
+
+def publish(
+    folder: RunFolder, objects: Mapping[str, StoredObject], gate: Mapping[str, Any] | None = None
+) -> Release:
     """Write the release of these objects and make it the current one; the caller holds the lock.
 
     Parameters
@@ -94,6 +126,9 @@ def publish(folder: RunFolder, objects: Mapping[str, StoredObject]) -> Release:
         The run.
     objects : mapping of str to StoredObject
         The finished stages in their order.
+    gate : mapping, optional
+        What is noted about the release (JSON values); ``follows`` names the release before it (or None),
+        which :func:`rollback` goes back to.
 
     Returns
     -------
@@ -103,21 +138,26 @@ def publish(folder: RunFolder, objects: Mapping[str, StoredObject]) -> Release:
     body = {
         "format": FORMAT,
         "order": list(objects),
-        "stages": {
-            name: {**stored.reference, "manifest": stored.manifest["sha256"]}
-            for name, stored in objects.items()
-        },
+        "stages": _references(objects),
         "figures": {stage: stored.figures for stage, stored in objects.items()},
+        "config": {stage: stored.manifest["config"] for stage, stored in objects.items()},
+        **({} if gate is None else {"gate": dict(gate)}),
     }
     release = Release(digest(canonical_json(body))[:ID_LENGTH], folder, MappingProxyType(body))
     sealed = canonical_json({**body, "sha256": digest(canonical_json(body))})
     folder.releases.mkdir(exist_ok=True)
     if not _holds(release.path, sealed):
         replace_file(release.path, sealed, scratch=folder.scratch(), mode=READ_ONLY)
+    make_current(release)
+    return release
+
+
+def make_current(release: Release) -> None:
+    """Let ``CURRENT`` name a release, in one step; the caller holds the lock."""
+    folder = release.folder
     line = f"{release.id}\n".encode()
     if not _holds(folder.current, line):
         replace_file(folder.current, line, scratch=folder.scratch())
-    return release
 
 
 def _holds(path: Path, body: bytes) -> bool:
@@ -126,7 +166,7 @@ def _holds(path: Path, body: bytes) -> bool:
 
 def release_ids(folder: RunFolder) -> list[str]:
     """Return the ids of all releases of a run, the newest first."""
-    files = [path for path in folder.releases.glob("*.json") if _ID.fullmatch(path.stem)]
+    files = [path for path in folder.releases.glob("*.json") if is_id(path.stem)]
     return [path.stem for path in sorted(files, key=lambda path: (-path.stat().st_mtime_ns, path.stem))]
 
 
@@ -159,9 +199,27 @@ def read_release(path: str | Path, release_id: str | None = None) -> Release:
     return Release(found, folder, MappingProxyType(body))
 
 
+def latest_release(folder: RunFolder) -> Release | None:
+    """Return what a new release follows: the current one, or the newest readable one if it is damaged.
+
+    Returns
+    -------
+    Release or None
+        None if the run has never had one.
+    """
+    if not folder.current.exists():
+        return None
+    for release_id in (None, *release_ids(folder)):
+        try:
+            return read_release(folder.path, release_id)
+        except CorruptArtifactError as error:
+            logger.warning("a damaged release is passed over: %s", error)
+    return None
+
+
 def _current_id(folder: RunFolder) -> str:
     found = folder.current.read_bytes().decode("ascii", "replace").removesuffix("\n")
-    if not _ID.fullmatch(found):
+    if not is_id(found):
         raise CorruptArtifactError(f"{folder.current} is damaged: it names no release; repeat `item2vec run`")
     return found
 
@@ -170,7 +228,10 @@ def _full_id(folder: RunFolder, start: str) -> str:
     matches = [known for known in release_ids(folder) if known.startswith(start)]
     if len(matches) != 1:
         state = "no release" if not matches else f"{len(matches)} releases"
-        raise UsageError(f"{folder.path} has {state} whose id starts with {start!r}; see `item2vec show`")
+        raise UsageError(
+            f"{folder.path} has {state} whose id starts with {start!r}; see `item2vec show"
+            f" {folder.path} --releases`"
+        )
     return matches[0]
 
 

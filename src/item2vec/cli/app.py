@@ -30,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
         "Exit codes: 0 fine · 1 a bug · 2 wrong usage or settings · 3 bad data · 4 the run failed ·"
-        " 130 interrupted."
+        " 5 the gate refused the release · 130 interrupted."
     ),
 )
 
@@ -68,7 +68,9 @@ def _run(
     overrides: list[str] | None,
     quiet: bool,
     progress: bool | None,
+    accept: str | None = None,
 ) -> None:
+    from item2vec.cli.releases import print_collected
     from item2vec.cli.show import StagePrinter, print_objects, print_summary
     from item2vec.config import RunConfig
     from item2vec.run import run_pipeline
@@ -78,6 +80,7 @@ def _run(
         config,
         runs_dir,
         until=until,
+        accept=accept,
         notify=StagePrinter(quiet),
         show_progress=wants_bars(progress, quiet),
     )
@@ -87,6 +90,7 @@ def _run(
         print_objects(result)
     else:
         print_summary(result.release)
+        print_collected(result.collected)
 
 
 def _stage_command(name: str, stage: str, text: str) -> None:
@@ -172,19 +176,61 @@ def run(
     file: RunFile,
     runs_dir: RunsDir = RUNS,
     overrides: Overrides = None,
+    accept: Annotated[
+        str | None,
+        typer.Option(metavar="NOTE", help="Publish what the gate refuses; the note is kept in the release."),
+    ] = None,
     quiet: Quiet = False,
     progress: Progress = None,
     debug: Debug = False,
 ) -> None:
-    """Run every stage that is not already done, then publish the release.
+    """Run every stage that is not already done, then publish the release if it is no worse.
 
-    The whole way on a simulated marketplace, then once more with other settings:
+    The whole way on a simulated marketplace, then once more under another name, with other settings:
 
         item2vec run pipelines/demo.toml
 
         item2vec run pipelines/demo.toml --set train.epochs=3 --set run.name=short
+
+    Before publishing, the gate compares the release with the current one: Recall, coverage, items gone and
+    new, the index, refused rows, events by type. If it is worse, nothing is published, the reasons are told
+    and the exit code is 5. What is worse on purpose is accepted with a note; the finished stages are there:
+
+        item2vec run my.toml --accept "the Paris catalogue was withdrawn"
+
+    Every night, over a window of days (pipelines/daily.sh passes the date):
+
+        item2vec run pipelines/daily.toml --set events.as_of=2025-03-31
     """
-    _run(file, None, runs_dir, overrides, quiet, progress)
+    _run(file, None, runs_dir, overrides, quiet, progress, accept)
+
+
+@app.command()
+@plain_errors
+def rollback(
+    run: RunFolderArgument,
+    to: Annotated[
+        str | None, typer.Option(metavar="RELEASE", help="The release, or the first digits of its id.")
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+    debug: Debug = False,
+) -> None:
+    """Go back to an earlier release: the one before the current one, or the one that is named.
+
+    Every file of it is verified first; then readers see it from one moment to the next. Nothing is removed.
+
+        item2vec rollback demo
+
+        item2vec show demo --releases
+
+        item2vec rollback demo --to a226beda
+
+    The next `item2vec run` is compared with the release you went back to. The same data and settings as
+    before make the same release again: mend what was wrong first.
+    """
+    from item2vec.cli.releases import roll_back
+
+    roll_back(run_folder(run, runs_dir), to)
 
 
 @app.command()
@@ -193,22 +239,40 @@ def show(
     run: RunFolderArgument,
     runs_dir: RunsDir = RUNS,
     release: Annotated[str | None, typer.Option(help="Another release than the current one.")] = None,
+    releases: Annotated[
+        bool, typer.Option("--releases", help="List all releases: time, Recall, gate, notes.")
+    ] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with its manifest.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Show a run's release: its stages, figures, and where its files are.
+    """Show a run's release: its stages, figures, what the gate found, and where its files are.
 
     item2vec show demo
 
     item2vec show runs/demo --verify --json
+
+    item2vec show demo --releases
     """
+    from item2vec.errors import UsageError
+
+    folder = run_folder(run, runs_dir)
+    if releases:
+        if release is not None or verify:
+            raise UsageError("--releases lists all of them; --release and --verify are about one")
+        from item2vec.cli.releases import print_releases
+
+        print_releases(folder, as_json=as_json)
+        return
     from item2vec.artifacts import read_release
     from item2vec.cli.show import print_release
 
-    print_release(read_release(run_folder(run, runs_dir), release), verify=verify, as_json=as_json)
+    print_release(read_release(folder, release), verify=verify, as_json=as_json)
 
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line (the ``item2vec`` script)."""
+    from item2vec.cli.streams import prepare_streams
+
+    prepare_streams()
     return app(arguments)

@@ -68,7 +68,8 @@ def run_folder(run: str, runs_dir: Path) -> Path:
 def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Turn failures into one message and an exit code.
 
-    0 fine, 1 a bug, 2 bad usage or settings, 3 bad data, 4 the run failed, 130 interrupted.
+    0 fine, 1 a bug, 2 bad usage or settings, 3 bad data, 4 the run failed, 5 the gate refused the release,
+    130 interrupted.
     """
 
     @functools.wraps(command)
@@ -79,8 +80,13 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **options)
         except KeyboardInterrupt:
             _fail("interrupted; finished stages are kept, run the same command to go on", INTERRUPTED)
-        except (typer.Exit, typer.Abort, BrokenPipeError):  # `item2vec show demo | head` is no failure
+        except (typer.Exit, typer.Abort):
             raise
+        except MemoryError:
+            _fail(
+                "not enough memory; give the run more, or less to do at once (memory_limit)",
+                RunError.exit_code,
+            )
         except Exception as error:
             if debug:
                 traceback.print_exception(error)

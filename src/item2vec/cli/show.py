@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,14 +31,8 @@ LOSSES = ("refused_", "unreadable_", "booked_unknown")
 
 
 def say(text: str = "", *, dim: bool = False) -> None:
-    """Print a line; a reader who has gone away (``| head``) ends the printing, never the work."""
-    try:
-        typer.secho(text, dim=dim or None)
-    except BrokenPipeError:
-        # What is still in the buffer, and all later lines, go nowhere: else the interpreter fails at exit.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+    """Print a line."""
+    typer.secho(text, dim=dim or None)
 
 
 class StagePrinter:
@@ -121,10 +113,15 @@ def print_objects(result: RunResult) -> None:
     print_places({last.stage: last.path})
 
 
-def print_summary(release: Release) -> None:
+def print_summary(release: Release, *, every_check: bool = False) -> None:
     """Print what a finished run is good for."""
+    from item2vec.cli.releases import gate_lines
+
     say()
     for line in headline(release.figures["evaluation"]):
+        say(line)
+    say()
+    for line in gate_lines(release.gate, every=every_check):
         say(line)
     say()
     print_places(places(release))
@@ -150,6 +147,7 @@ def print_release(release: Release, *, verify: bool, as_json: bool) -> None:
             "objects": {stage: str(release.object_path(stage)) for stage in release.stages},
             "paths": {name: str(path) for name, path in places(release).items()},
             "figures": release.figures,
+            "gate": dict(release.gate),
         }
         say(json.dumps(document, indent=1, ensure_ascii=False))
         return
@@ -158,4 +156,4 @@ def print_release(release: Release, *, verify: bool, as_json: bool) -> None:
     for stage in release.stages:
         object_id = release.object_path(stage).name[:12]
         say(f"{stage:<{_NAME_WIDTH}} {object_id}   {brief(stage, release.figures[stage])}".rstrip())
-    print_summary(release)
+    print_summary(release, every_check=True)

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from item2vec.artifacts import Release, RunFolder, Stage, StageEvent, StoredObject, publish, run_stages
+from item2vec.artifacts import (
+    Collected,
+    Release,
+    RunFolder,
+    Stage,
+    StageEvent,
+    StoredObject,
+    collect,
+    run_stages,
+)
 from item2vec.config import RunConfig
 from item2vec.errors import UsageError
 from item2vec.run import build, measure
+from item2vec.run.publishing import checked_note, publish_gated
 
 # Raise a stage's number when its code changes what it writes: its objects are then built again.
 VERSIONS = {
@@ -45,11 +55,14 @@ class RunResult:
         The finished stages in their order.
     release : Release or None
         None if the run stopped before its last stage.
+    collected : Collected
+        Old releases and objects that were removed after publishing.
     """
 
     folder: Path
     objects: Mapping[str, StoredObject]
     release: Release | None
+    collected: Collected = field(default_factory=Collected)
 
 
 def run_pipeline(
@@ -57,10 +70,15 @@ def run_pipeline(
     runs_dir: str | Path = "runs",
     *,
     until: str | None = None,
+    accept: str | None = None,
     notify: Callable[[StageEvent], None] = lambda _event: None,
     show_progress: bool = False,
 ) -> RunResult:
-    """Run every stage that is not already done, and publish a release at the end.
+    """Run every stage that is not already done, and publish a release at the end if it is no worse.
+
+    The release is compared with the current one, whatever that is: the last one, one that was gone back to
+    with :func:`item2vec.artifacts.rollback`, one of other settings. If it is made of the same objects,
+    nothing is compared or written.
 
     Parameters
     ----------
@@ -70,6 +88,8 @@ def run_pipeline(
         The folder of all runs; this one lives in ``runs_dir/config.name``.
     until : str, optional
         Stop after this stage and publish nothing.
+    accept : str, optional
+        Why the release is to be published even if the gate refuses it; the note is kept in it then.
     notify : callable
         Told when a stage starts, ends or is skipped.
     show_progress : bool
@@ -82,14 +102,17 @@ def run_pipeline(
     Raises
     ------
     UsageError
-        If `until` names no stage of this run.
+        If `until` names no stage of this run, or `accept` is empty.
     MissingDependencyError
         If the run goes as far as the report and its libraries are not installed.
     LockedRunError
         If another process is writing the same run.
+    GateError
+        If the release is worse than the current one, which stays; nothing is published, the objects are kept.
     Item2VecError
         Whatever a stage refuses; finished stages are kept.
     """
+    note = checked_note(accept)
     folder = RunFolder(Path(runs_dir) / config.name)
     stages = plan_stages(config, folder, show_progress)
     names = [stage.name for stage in stages]
@@ -106,10 +129,12 @@ def run_pipeline(
 
     with folder.lock():
         objects = run_stages(folder, wanted, told)
-        release = publish(folder, objects) if until is None else None
-        if release is not None:  # checkpoints of trainings that were given up
-            shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
-    return RunResult(folder.path, objects, release)
+        if until is not None:
+            return RunResult(folder.path, objects, None)
+        release = publish_gated(folder, objects, config.gate, note)
+        shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)  # of trainings that were given up
+        collected = collect(folder, keep=config.run.keep_releases)
+    return RunResult(folder.path, objects, release, collected)
 
 
 def plan_stages(config: RunConfig, folder: RunFolder, show_progress: bool = False) -> list[Stage]:
