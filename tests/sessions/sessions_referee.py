@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +38,9 @@ class Rules:
     kind: str = "click"
     max_session_length: int | None = None
     max_clicks_per_user_day: int | None = None
+    max_sessions_per_user_item: int | None = None
+    min_users_per_item: int | None = None
+    pairs_once_per_day: bool = False
 
 
 @dataclass
@@ -84,7 +88,8 @@ def sessions_of(events: list[Event], rules: Rules, item_markets: dict[Any, str] 
     by_user = defaultdict(list)
     for event in sorted(events, key=lambda e: (e.user_id, e.ts_us, e.seq, e.event_id, e.item_id)):
         by_user[event.user_id].append(event)
-    for own in by_user.values():
+    stayed = {}
+    for user, own in by_user.items():
         tokens = [e for e in own if e.event_type == rules.kind]
         booked = [e for e in own if e.event_type == "booking"] if rules.kind == "click" else []
         lost["in"] += len(tokens)
@@ -97,9 +102,27 @@ def sessions_of(events: list[Event], rules: Rules, item_markets: dict[Any, str] 
         if rules.min_dwell_seconds is not None:
             sessions = [_without_short(session, own, rules) for session in sessions]
             lost["short_dwell"] += len(tokens) - _size(sessions)
+        stayed[user] = sessions, booked, bool(tokens)
+    clickers = defaultdict(set)
+    for user, (sessions, _, _) in stayed.items():
+        for click in (click for session in sessions for click in session):
+            clickers[click.item_id].add(user)
+    for sessions, booked, has_tokens in stayed.values():
+        if rules.min_users_per_item is not None:
+            before = _size(sessions)
+            sessions = [_of_shared_items(s, clickers, rules.min_users_per_item) for s in sessions]
+            lost["few_users"] += before - _size(sessions)
+        if rules.min_users_per_item is not None and has_tokens:
+            shared = _of_shared_items(booked, clickers, rules.min_users_per_item)
+            bookings["few_users"] += len(booked) - len(shared)
+            booked = shared
         before = _size(sessions)
         sessions = [_without_repeats(session, rules.repeats) for session in sessions]
         lost["repeats"] += before - _size(sessions)
+        before = _size(sessions)
+        if rules.pairs_once_per_day:
+            sessions = _without_repeated_pairs(sessions)
+        lost["repeated_pairs"] += before - _size(sessions)
         lost["too_short"] += sum(len(s) for s in sessions if len(s) < rules.min_length)
         kept = [Session(s[0].user_id, s) for s in sessions if len(s) >= rules.min_length]
         lost["kept"] += _size(s.clicks for s in kept)
@@ -144,7 +167,15 @@ def _split(tokens: list[Event], rules: Rules) -> list[list[Event]]:
     return sessions
 
 
+def _of_shared_items(events: list[Event], clickers, min_users: int) -> list[Event]:
+    return [event for event in events if len(clickers[event.item_id]) >= min_users]
+
+
 def _over_active(tokens, sessions, rules: Rules) -> bool:
+    visits = Counter(item for session in sessions for item in {click.item_id for click in session})
+    most = max(visits.values(), default=0)
+    if rules.max_sessions_per_user_item and most > rules.max_sessions_per_user_item:
+        return True
     days = Counter(event.ts_us // DAY_US for event in tokens)
     if rules.max_clicks_per_user_day and max(days.values(), default=0) > rules.max_clicks_per_user_day:
         return True
@@ -192,6 +223,24 @@ def _without_repeats(session: list[Event], repeats: str) -> list[Event]:
         if repeats == "unique" and any(k.item_id == click.item_id for k in kept):
             continue
         kept.append(click)
+    return kept
+
+
+def _without_repeated_pairs(sessions: list[list[Event]]) -> list[list[Event]]:
+    met = defaultdict(set)
+    kept = []
+    for session in sessions:
+        if not session:
+            continue
+        items = list(dict.fromkeys(click.item_id for click in session))
+        pairs_of_day = met[session[0].ts_us // DAY_US]
+        gone = {
+            later
+            for place, later in enumerate(items)
+            if any(frozenset((earlier, later)) in pairs_of_day for earlier in items[:place])
+        }
+        pairs_of_day |= {frozenset(pair) for pair in combinations(items, 2)}
+        kept.append([click for click in session if click.item_id not in gone])
     return kept
 
 

@@ -128,6 +128,96 @@ def test_over_active_users_are_dropped_with_their_bookings(tmp_path):
     assert len(sessionize(table, max_session_length=4)) == 3
 
 
+def test_who_promotes_an_item_is_dropped(tmp_path):
+    visits = [f"t@{k * HOUR} {other}@{k * HOUR + 1}" for k, other in enumerate("abc")]
+    events = log(" ".join(visits), user="promoter") + log("t@0 a@1 t@2 t@3", user="guest")
+    table = write_events(tmp_path, events)
+    assert len(sessionize(table, max_sessions_per_user_item=3)) == 4
+    sessions = sessionize(table, max_sessions_per_user_item=2)
+    assert sessions.user_ids.to_pylist() == ["guest"]  # four clicks, but one session
+    assert sessions.funnel["users"]["over_active"] == 1
+    assert sessions.funnel["clicks"] == {"in": 10, "over_active": 6, "too_short": 0, "kept": 4}
+
+
+def test_items_of_few_users_are_dropped_with_their_bookings(tmp_path):
+    # r is u's and the robot's, who does not count. s is booked by two, clicked by one; q is only booked.
+    robot = log("r@0 r@1 r@2 r@3 a@4 b@5 r!@6", user="robot")
+    first = log("a@0 r@1 b@2 s@3 r!@4 s!@5 a!@6", user="u", market="Bern")
+    second = log("a@0 b@1 s!@2 q!@3", user="v", market="Bern") + log("q!@9", user="no clicks")
+    table = write_events(tmp_path, robot + first + second)
+    sessions = sessionize(table, min_users_per_item=2, max_session_length=5)
+    assert sessions.to_lists() == [["a", "b"], ["a", "b"]]
+    assert sessions.item_ids.to_pylist() == ["a", "b"]
+    assert sessions.booked.tolist() == [0]
+    assert sessions.funnel["clicks"] == {
+        "in": 12,
+        "over_active": 6,
+        "few_users": 2,
+        "too_short": 0,
+        "kept": 4,
+    }
+    assert sessions.funnel["bookings"] == {
+        "in": 7,
+        "over_active": 1,
+        "few_users": 4,
+        "booked_clicked": 1,
+        "booked_market": 0,
+        "unattributed": 1,
+    }
+    assert sessionize(table, min_users_per_item=2).item_ids.to_pylist() == ["a", "b", "r"]
+
+
+def test_a_stay_too_short_makes_no_user_of_an_item(tmp_path):
+    events = log("a@0 r@60 b@120", user="u") + log("a@0 r@60 b@61", user="v")
+    table = write_events(tmp_path, events)
+    assert sessionize(table, min_users_per_item=2).n_items == 3
+    sessions = sessionize(table, min_users_per_item=2, min_dwell_seconds=30)
+    assert sessions.to_lists() == [["a", "b"], ["a", "b"]]
+    assert sessions.funnel["sessions"] == {"split": 2, "emptied": 0, "too_short": 0, "kept": 2}
+
+
+def test_a_session_of_rare_items_is_emptied(tmp_path):
+    events = log(f"a@0 b@1 r@{DAY} s@{DAY + 1}", user="u") + log("a@0 b@1", user="v")
+    sessions = sessionize(write_events(tmp_path, events), min_users_per_item=2)
+    assert sessions.funnel["sessions"] == {"split": 3, "emptied": 1, "too_short": 0, "kept": 2}
+    assert sessions.item_ids.to_pylist() == ["a", "b"]
+
+
+H2, H4 = 2 * HOUR, 4 * HOUR
+PAIRS = {
+    "a pair met before in the day goes": (f"t@0 a@1 t@{H2} a@{H2 + 1}", "ta"),
+    "in either order": (f"t@0 a@1 a@{H2} t@{H2 + 1} b@{H2 + 2}", "ta ab"),
+    "another day counts again": (f"t@0 a@1 t@{DAY} a@{DAY + 1}", "ta ta"),
+    "the day is the session's first click's": (f"t@{DAY - 1} a@{DAY} t@{DAY + H2} a@{DAY + H2 + 1}", "ta ta"),
+    "other pairs of the item stay": (f"t@0 a@1 t@{H2} b@{H2 + 1} t@{H4} c@{H4 + 1}", "ta tb tc"),
+    "a session's own repeats stay": ("t@0 a@1 t@2 b@3 t@4 a@5", "tatbta"),
+    "every click on the item goes": (f"t@0 a@1 t@{H2} a@{H2 + 1} b@{H2 + 2} a@{H2 + 3}", "ta tb"),
+    "however far apart": (f"t@0 b@1 c@2 a@3 a@{H2} c@{H2 + 1} d@{H2 + 2} t@{H2 + 3}", "tbca ad"),
+    "a pair that was dropped counts as met": (
+        f"a@0 b@1 b@{H2} a@{H2 + 1} c@{H2 + 2} a@{H4} c@{H4 + 1} d@{H4 + 2}",
+        "ab bc ad",
+    ),
+    "an item alone in its sessions is no pair": (f"t@0 t@1 t@{H2} t@{H2 + 1}", "tt tt"),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_pairs_once_per_day(tmp_path, name):
+    text, expected = PAIRS[name]
+    table = write_events(tmp_path, log(text))
+    sessions = sessionize(table, pairs_once_per_day=True, max_session_length=100)
+    assert ["".join(items) for items in sessions.to_lists()] == expected.split()
+    clicks = sessions.funnel["clicks"]
+    assert clicks["in"] == clicks["repeated_pairs"] + clicks["too_short"] + clicks["kept"]
+
+
+def test_pairs_of_other_users_do_not_count(tmp_path):
+    table = write_events(tmp_path, log("t@0 a@1", user="u") + log("t@0 a@1", user="v"))
+    sessions = sessionize(table, pairs_once_per_day=True, max_clicks_per_user_day=9)
+    assert sessions.to_lists() == [["t", "a"], ["t", "a"]]
+    assert sessions.funnel["clicks"]["repeated_pairs"] == 0
+
+
 def test_session_ids_do_not_depend_on_other_days(tmp_path):
     first = log("a@0 b@1", user="z") + log("c@5 d@6", user="k")
     more = log(f"a@{DAY} d@{DAY + 1}", user="a")
@@ -203,6 +293,15 @@ def test_no_clicks_names_the_other_kind(tmp_path):
         ({"booked_weight": 0}, "booked_weight"),
         ({"max_session_length": 0}, "max_session_length"),
         ({"max_clicks_per_user_day": 1.5}, "max_clicks_per_user_day"),
+        ({"max_sessions_per_user_item": 0}, "max_sessions_per_user_item"),
+        ({"min_users_per_item": -1}, "min_users_per_item"),
+        ({"pairs_once_per_day": "yes, please"}, "pairs_once_per_day"),
+        ({"pairs_once_per_day": True}, "needs max_session_length or max_clicks_per_user_day"),
+        ({"kind": "booking", "max_sessions_per_user_item": 3}, "max_sessions_per_user_item: of no meaning"),
+        (
+            {"kind": "booking", "pairs_once_per_day": True, "max_session_length": 9},
+            "pairs_once_per_day: of no meaning",
+        ),
         ({"engine": "flink"}, "engine"),
         ({"memory_limit": "lots"}, "memory_limit"),
     ],

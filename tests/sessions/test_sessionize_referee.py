@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sessions_referee import Event, Rules, markets_of, session_market, sessions_of, write_events
+from sessions_referee import DAY_US, Event, Rules, markets_of, session_market, sessions_of, write_events
 
 from item2vec.errors import EmptyDataError
 from item2vec.sessions import sessionize
@@ -66,6 +67,8 @@ rule_sets = st.builds(
     booking_window_hours=st.sampled_from([24.0, 24.0, 0.0, 1.0]),
     max_session_length=st.sampled_from([None, None, 3]),
     max_clicks_per_user_day=st.sampled_from([None, None, 4]),
+    max_sessions_per_user_item=st.sampled_from([None, None, 1, 2]),
+    min_users_per_item=st.sampled_from([None, None, 1, 2, 3]),
 )
 item_tables = st.sampled_from([None, {"a": "Köln", "b": None, "Z": "Aarau"}])
 
@@ -82,7 +85,7 @@ def check_against_referee(events, rules, item_markets):
         if not expected:
             with pytest.raises(EmptyDataError):
                 sessionize(table, **keys)
-            return
+            return None
         sessions = sessionize(table, **keys)
     ids = sessions.item_ids.to_pylist()
     assert sessions.to_lists() == [[c.item_id for c in s.clicks] for s in expected]
@@ -101,6 +104,7 @@ def check_against_referee(events, rules, item_markets):
     expected_markets = [session_market(s.clicks, markets) for s in expected]
     assert [names[num] for num in sessions.session_markets()] == expected_markets
     check_funnel(sessions, lost, bookings, rules)
+    return sessions
 
 
 def check_funnel(sessions, lost, bookings, rules):
@@ -126,12 +130,56 @@ def test_click_sessions_equal_the_plain_loops(events, rules, item_markets):
     check_against_referee(events, rules, item_markets)
 
 
+@st.composite
+def busy_days(draw):
+    """Draw clicks of two users in many sessions a day, around midnight, on few items."""
+    events = []
+    for user in ("u", "v"):
+        now = draw(st.sampled_from([0, 86_400 * S - 1801 * S, -3600 * S]))
+        for _ in range(draw(st.integers(4, 30))):
+            now += draw(st.sampled_from([0, 1, 10 * S, 1800 * S + 1, 1800 * S + 1, 20_000 * S]))
+            item = draw(st.sampled_from("abcd"))
+            kind = draw(st.sampled_from(["click"] * 9 + ["booking"]))
+            events.append(Event(user, now, kind, item, event_id=f"{len(events):03}"))
+    return draw(st.permutations(events))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    events=busy_days(),
+    rules=st.builds(
+        Rules,
+        pairs_once_per_day=st.just(True),
+        max_session_length=st.just(1000),
+        min_length=st.sampled_from([1, 2]),
+        min_dwell_seconds=st.sampled_from([None, None, 10.0]),
+        repeats=st.sampled_from(["keep", "collapse", "unique"]),
+        max_sessions_per_user_item=st.sampled_from([None, None, 4]),
+        min_users_per_item=st.sampled_from([None, 2]),
+    ),
+)
+def test_busy_days_equal_the_plain_loops_and_no_pair_meets_twice(events, rules):
+    sessions = check_against_referee(events, rules, None)
+    if sessions is None:
+        return
+    met = set()
+    for user, start_us, items in zip(
+        sessions.user_ids.to_pylist(), sessions.start_us.tolist(), sessions.to_lists(), strict=True
+    ):
+        pairs = {(user, start_us // DAY_US, *sorted(pair)) for pair in combinations(set(items), 2)}
+        assert not pairs & met
+        met |= pairs
+    if rules.repeats == "unique":  # then a pair is counted once, whatever the window
+        assert all(len(set(items)) == len(items) for items in sessions.to_lists())
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     events=event_tables(),
     rules=st.builds(
         Rules,
         kind=st.just("booking"),
+        min_users_per_item=st.sampled_from([None, None, 2]),
         min_length=st.sampled_from([1, 2]),
         repeats=st.sampled_from(["keep", "collapse", "unique"]),
         max_session_length=st.sampled_from([None, 3]),

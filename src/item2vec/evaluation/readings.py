@@ -12,7 +12,8 @@ from item2vec.events.schema import EVENT_TYPES
 FLOW = (
     *("events", "clicks", "tokens", "sessions", "users", "bookings"),
     *EVENT_TYPES,
-    *("in", "split", "over_active", "short_dwell", "repeats", "emptied", "too_short"),
+    *("in", "split", "over_active", "short_dwell", "few_users", "repeats", "repeated_pairs"),
+    *("emptied", "too_short"),
     *("booked_clicked", "booked_market", "unattributed", "kept"),
 )
 _UTC = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)\S*(\+00:00|Z)")

@@ -31,7 +31,7 @@ from item2vec.run.publishing import checked_note, publish_gated
 VERSIONS = {
     "simulate": 1,
     "events": 2,
-    "sessions": 4,
+    "sessions": 5,
     "embeddings": 1,
     "index": 2,
     "recommendations": 1,

@@ -45,6 +45,9 @@ def sessionize(
     kind: Literal["click", "booking"] = "click",
     max_session_length: int | None = None,
     max_clicks_per_user_day: int | None = None,
+    max_sessions_per_user_item: int | None = None,
+    min_users_per_item: int | None = None,
+    pairs_once_per_day: bool = False,
     engine: Literal["duckdb", "spark"] = "duckdb",
     memory_limit: str = "900MB",
     out: str | Path | None = None,
@@ -53,8 +56,10 @@ def sessionize(
     """Build click sessions (or booking sequences) from events.
 
     The rules follow Grbovic & Cheng (KDD 2018), section 3.1, in this order: split at gaps, over-active users,
-    dwell, repeats, minimum length, attribution of bookings. What each rule takes is counted in
-    ``Sessions.funnel``.
+    dwell, items of few users, repeats, repeated pairs, minimum length, attribution of bookings. What each
+    rule takes is counted in ``Sessions.funnel``. Caps and counts of users look at the whole log that is
+    given: they grow with its span, and where it is split in time later, training and test sessions alike are
+    what these rules left of it.
 
     Parameters
     ----------
@@ -79,6 +84,16 @@ def sessionize(
         ``"booking"``: one sequence per user of the bookings in time order, without gaps.
     max_session_length, max_clicks_per_user_day : int, optional
         Caps on clicks per session and per user and day (UTC); a user above one is dropped with all events.
+    max_sessions_per_user_item : int, optional
+        Another cap: a user who clicked one item in more sessions than this promotes it, and is dropped.
+    min_users_per_item : int, optional
+        Drop items that fewer users clicked (booked, for ``kind="booking"``), and their bookings. A user
+        counts by any click left by the caps and the dwell rule, also in a session too short to be kept.
+    pairs_once_per_day : bool
+        Within a user's day (UTC, of the session's first click) two items meet in one session only: an item
+        leaves a session if it and one clicked before it were both in an earlier session of that day. Repeats
+        within a session are left to `repeats`; with ``"unique"`` every pair is counted once. Needs one of the
+        caps on clicks.
     engine : {"duckdb", "spark"}
         What runs the rules; ``"spark"`` needs ``pip install 'item2vec[spark]'`` and a Java runtime. The rows
         are the same.
@@ -212,7 +227,7 @@ def _no_sessions(rules: Rules) -> str:
     lost = ", ".join(f"{count:,} as {rule}" for rule, count in counts)
     return (
         f"no session is left: of {rules.clicks['in']:,} {rules.config.kind} events the rules took {lost};"
-        " lower min_length or min_dwell_seconds, or raise the caps"
+        " lower min_length, min_dwell_seconds or min_users_per_item, or raise the caps"
     )
 
 

@@ -77,12 +77,19 @@ class Rules:
         self._drop_over_active()
 
     def filter_clicks(self) -> None:
-        """Drop short stays, then repeats, in this order."""
-        if self.config.min_dwell_seconds is not None:
+        """Drop short stays, items of few users, repeats, and repeated pairs, in this order."""
+        dwell, min_users = self.config.min_dwell_seconds, self.config.min_users_per_item
+        if dwell is not None or min_users is not None:  # the two rules that can empty a session
             self.sessions["split"] = self.engine.create("bounds", _sql("bounds", source=self.source))
-            self._apply("short_dwell", "dwell", min_dwell_us=round(self.config.min_dwell_seconds * 1e6))
+        if dwell is not None:
+            self._apply("short_dwell", "dwell", min_dwell_us=round(dwell * 1e6))
+        if min_users is not None:
+            self.engine.create("shared_items", _sql("shared_items", source=self.source, min_users=min_users))
+            self._apply("few_users", "few_users")
         if self.config.repeats != "keep":
             self._apply("repeats", f"repeats_{self.config.repeats}")
+        if self.config.pairs_once_per_day:
+            self._apply("repeated_pairs", "repeated_pairs")
 
     def keep_long_sessions(self) -> None:
         """Drop the sessions that are too short by now; the others get their ids."""
@@ -92,7 +99,7 @@ class Rules:
         n_clicks = self._number("COALESCE(SUM(n_clicks), 0)", "sessions")
         self.clicks["too_short"] = self.clicks["in"] - sum(self._lost()) - n_clicks
         self.clicks["kept"] = n_clicks
-        split = self.sessions.get("split", nonempty)  # only the dwell rule can empty a session
+        split = self.sessions.get("split", nonempty)
         self.sessions = {
             "split": split,
             "emptied": split - nonempty,
@@ -110,10 +117,11 @@ class Rules:
         known = market_nums >= 0
         nums = [arrow_numbers(col.counter(len(known))[known]), arrow_numbers(market_nums[known])]
         self.engine.put("item_markets", pa.Table.from_arrays(nums, names=["item_num", "market_num"]))
-        of_users = self.engine.create("bookings", _sql("bookings"))
-        if "over_active" in self.clicks:
-            active = self.engine.create("bookings", _sql("active", source="bookings"))
-            self.bookings["over_active"] = of_users - active
+        n_bookings = self.engine.create("bookings", _sql("bookings"))
+        for rule, file in (("over_active", "active"), ("few_users", "few_users")):
+            if rule in self.clicks:
+                n_left = self.engine.create("bookings", _sql(file, source="bookings"))
+                self.bookings[rule], n_bookings = n_bookings - n_left, n_left
         for rule in ("clicked", "market"):
             name = f"booked_{rule}"
             self.bookings[name] = self.engine.create(
@@ -152,13 +160,16 @@ class Rules:
         return int(row["n"][0].as_py())
 
     def _drop_over_active(self) -> None:
-        per_day, per_session = self.config.max_clicks_per_user_day, self.config.max_session_length
-        if per_day is None and per_session is None:
+        caps = {
+            "over_day": self.config.max_clicks_per_user_day,
+            "over_session": self.config.max_session_length,
+            "over_item": self.config.max_sessions_per_user_item,
+        }
+        over = [_sql(rule, source=self.source, cap=cap) for rule, cap in caps.items() if cap is not None]
+        if not over:
             return
-        caps = {"max_per_day": per_day or _NEVER, "max_per_session": per_session or _NEVER}
-        self.users["over_active"] = self.engine.create(
-            "over_active", _sql("over_active", source=self.source, **caps)
-        )
+        sql = "SELECT DISTINCT user_num FROM (" + " UNION ALL ".join(over) + ") AS over_a_cap"
+        self.users["over_active"] = self.engine.create("over_active", sql)
         self.engine.create("after_over_active", _sql("active", source=self.source))
         self._replaced_by("over_active", self._number("COALESCE(SUM(is_click), 0)", "after_over_active"))
 
