@@ -7,13 +7,16 @@ import os
 import random
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from item2vec.artifacts import RunFolder, StageKey, StoredObject, fingerprint, open_object
+from item2vec.artifacts.durable import remove_tree
 from item2vec.artifacts.manifest import MANIFEST, canonical_json, digest
+from item2vec.artifacts.temporary import temporary_place
 from item2vec.errors import CorruptArtifactError, LockedRunError, RunError, SourceError
 
 KEY = StageKey("toy", 1, {"size": 3})
@@ -198,6 +201,103 @@ def test_a_file_that_changes_between_build_and_rename_is_caught(
     with folder.lock(), pytest.raises(CorruptArtifactError, match="empty"):
         folder.write(KEY, build)
     assert folder.find(KEY) is None
+
+
+def test_what_the_system_refuses_under_the_lock_is_a_failed_run_with_the_path(folder: RunFolder) -> None:
+    def fail(out_dir: Path) -> dict[str, int]:
+        raise AssertionError("not reached")
+
+    with pytest.raises(RunError, match=r"CURRENT: Permission denied; free some space"), folder.lock():
+        raise PermissionError(13, os.strerror(13), str(folder.current))
+    with folder.lock():
+        pass  # the lock was freed
+    with folder.lock():
+        folder.tmp.touch()  # in the way of the scratch space
+        with pytest.raises(RunError, match=r"stage 'toy' failed at .*tmp: File exists"):
+            folder.write(KEY, fail)
+    with pytest.raises(BrokenPipeError), folder.lock():
+        raise BrokenPipeError(32, "Broken pipe")  # from whoever was told about a stage
+
+
+def test_a_lock_that_the_system_refuses_is_not_called_another_writer(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(handle: int, how: int) -> None:
+        raise OSError(37, os.strerror(37))
+
+    monkeypatch.setattr("item2vec.artifacts.folder.fcntl.flock", refuse)
+    with pytest.raises(RunError, match="No locks available") as caught, folder.lock():
+        pass
+    assert not isinstance(caught.value, LockedRunError)
+
+
+def test_after_a_failed_fsync_of_a_folder_the_object_is_built_again(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it failed, a later fsync may succeed without having written anything: nothing is trusted."""
+    real = os.fsync
+
+    def refuse(handle: int) -> None:
+        if os.readlink(f"/proc/self/fd/{handle}").endswith("/objects/toy"):
+            raise OSError(5, os.strerror(5))
+        real(handle)
+
+    with folder.lock():
+        monkeypatch.setattr("os.fsync", refuse)
+        with pytest.raises(RunError, match="Input/output error"):
+            folder.write(KEY, build)
+        monkeypatch.undo()
+        assert folder.find(KEY) is None
+        assert folder.write(KEY, build)
+
+
+def test_a_found_object_gets_the_fsync_that_its_killed_writer_owed(
+    folder: RunFolder, stored: StoredObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr("os.fsync", lambda handle: seen.append(os.readlink(f"/proc/self/fd/{handle}")))
+    assert folder.find(KEY) == stored
+    assert seen == [str(folder.objects / "toy"), str(folder.objects)]
+
+
+def test_temporary_folders_lie_in_the_run_while_it_is_written(folder: RunFolder) -> None:
+    assert temporary_place() is None
+    with folder.lock():
+        assert temporary_place() == folder.tmp
+        kept = tempfile.mkdtemp(dir=temporary_place())
+    assert temporary_place() is None
+    assert not os.path.exists(kept)
+
+
+@pytest.mark.parametrize("what", ["link", "folder"])
+def test_a_manifest_that_is_no_plain_file_is_refused(stored: StoredObject, tmp_path: Path, what: str) -> None:
+    path = stored.path / MANIFEST
+    path.rename(tmp_path / MANIFEST)
+    if what == "link":
+        path.symlink_to(tmp_path / MANIFEST)
+    else:
+        path.mkdir()
+    with pytest.raises(CorruptArtifactError, match=rf"{MANIFEST} is not a plain file"):
+        open_object(stored.path)
+
+
+def test_a_broken_link_in_the_place_of_an_object_is_replaced(
+    folder: RunFolder, stored: StoredObject, tmp_path: Path
+) -> None:
+    shutil.rmtree(stored.path)
+    stored.path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(CorruptArtifactError, match=MANIFEST):
+        folder.find(KEY)
+    with folder.lock():
+        assert folder.write(KEY, build) == stored
+
+
+def test_what_cannot_be_removed_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    remove_tree(tmp_path / "file")  # no folder: nothing that this may remove
+    assert f"{tmp_path / 'file'} cannot be removed" in caplog.text
+    remove_tree(tmp_path / "none")
+    assert "none" not in caplog.text
 
 
 def test_two_writers_are_kept_apart(folder: RunFolder) -> None:

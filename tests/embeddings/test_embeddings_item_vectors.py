@@ -17,7 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from item2vec.embeddings import ItemVectors
-from item2vec.errors import CorruptArtifactError, DataError, SourceError, UnknownItemError, UsageError
+from item2vec.errors import (
+    CorruptArtifactError,
+    DataError,
+    RunError,
+    SourceError,
+    UnknownItemError,
+    UsageError,
+)
 from item2vec.vocabulary import Vocabulary
 
 
@@ -371,3 +378,9 @@ def test_random_bytes_never_escape_as_a_librarys_error(tmp_path: Path, body: byt
         ItemVectors.load_word2vec_format(tmp_path / "w2v", binary=binary)
     except (SourceError, DataError):
         pass
+
+
+def test_vectors_that_cannot_be_written_are_a_failed_run_with_the_path(tmp_path: Path) -> None:
+    (tmp_path / "vectors.safetensors").mkdir()
+    with pytest.raises(RunError, match=r"cannot write .*vectors\.safetensors"):
+        ItemVectors(Vocabulary(["a", "b"], [1, 1]), np.eye(2)).save(tmp_path)

@@ -43,6 +43,14 @@ def fsync_tree(folder: Path) -> None:
         fsync_path(Path(base))
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and the missing ones above it, and make their names durable."""
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        fsync_path(place.parent)
+
+
 def write_file(path: Path, body: bytes) -> None:
     """Write a new file and make it durable."""
     with open(path, "xb") as handle:

@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from item2vec.artifacts.durable import fsync_path, fsync_tree, remove_tree, write_file
+from item2vec.artifacts.durable import fsync_path, fsync_tree, make_folder, remove_tree, write_file
 from item2vec.artifacts.manifest import MANIFEST, StageKey, StoredObject, build_manifest, open_object
+from item2vec.artifacts.temporary import temporary_files_in
 from item2vec.errors import LockedRunError, RunError
+
+_AGAIN = "free some space or check the permissions, then run the same command again"
 
 Build = Callable[[Path], Mapping[str, Any]]
 
@@ -46,10 +49,10 @@ class RunFolder:
         LockedRunError
             If another process is writing this run. The kernel frees the lock when a writer dies.
         RunError
-            If the folder cannot be made or written.
+            If the folder cannot be made or written, now or while the lock is held.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunError(
@@ -59,16 +62,23 @@ class RunFolder:
             self._acquire(handle)
             remove_tree(self.tmp)
             try:
-                yield
+                with temporary_files_in(self.tmp):
+                    yield
             finally:
                 remove_tree(self.tmp)
+        except BrokenPipeError:  # not the folder's: whoever was told about the stages has gone
+            raise
+        except OSError as error:
+            if error.errno is None:  # not the operating system's: a library's own subclass
+                raise
+            raise _refused(self.path, error) from error
         finally:
             os.close(handle)  # closing is what frees an flock
 
     def _acquire(self, handle: int) -> None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise LockedRunError(
                 f"{self.path} is being written by another process (pid {holder}); wait for it, or give the"
@@ -95,7 +105,11 @@ class RunFolder:
             If it is there and damaged.
         """
         path = self.object_path(key.stage, key.id)
-        return open_object(path) if path.exists() else None
+        if not os.path.lexists(path):
+            return None
+        found = open_object(path)
+        self._keep_name(path)  # its writer may have been killed before it did
+        return found
 
     def write(self, key: StageKey, build: Build) -> StoredObject:
         """Build an object in private, make it durable, verify it, and only then give it its name.
@@ -112,17 +126,14 @@ class RunFolder:
         RunError
             If the disk is full or refuses to write.
         """
-        scratch = self.scratch()
+        scratch = self.tmp
         try:
+            scratch = self.scratch()
             return self._write(key, build, scratch)
         except OSError as error:
-            if error.errno is None:  # not the operating system's: a library's own subclass
+            if error.errno is None:
                 raise
-            where = error.filename or scratch
-            raise RunError(
-                f"stage {key.stage!r} failed at {where}: {error.strerror}; free some space or check the"
-                " permissions, then run the same command again"
-            ) from error
+            raise _refused(scratch, error, f"stage {key.stage!r} failed at ") from error
         finally:
             remove_tree(scratch)
 
@@ -134,9 +145,21 @@ class RunFolder:
         open_object(scratch, key.id)  # the reader's own check, before anybody can see it
         target = self.object_path(key.stage, key.id)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
+        if os.path.lexists(target):
             os.rename(target, self.scratch())  # damaged: moved aside, removed with tmp/
         os.rename(scratch, target)
+        try:
+            self._keep_name(target)
+        except OSError:  # a disk that failed once may call the next try a success: build it again
+            os.rename(target, scratch)
+            raise
+        return open_object(target)
+
+    def _keep_name(self, target: Path) -> None:
         fsync_path(target.parent)
         fsync_path(self.objects)
-        return open_object(target)
+
+
+def _refused(place: Path, error: OSError, what: str = "") -> RunError:
+    """Say what the operating system refused, where, and what to try."""
+    return RunError(f"{what}{error.filename or place}: {error.strerror}; {_AGAIN}")

@@ -195,6 +195,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
     CorruptArtifactError
         If the file is missing, is not JSON, or one byte of it changed.
     """
+    if path.is_symlink() or path.is_dir():
+        raise CorruptArtifactError(f"{path} is not a plain file; {_FIX}")
     try:
         raw = path.read_bytes()
         document = json.loads(raw)

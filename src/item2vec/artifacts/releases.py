@@ -161,7 +161,7 @@ def make_current(release: Release) -> None:
 
 
 def _holds(path: Path, body: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == body
+    return path.is_file() and not path.is_symlink() and path.read_bytes() == body
 
 
 def release_ids(folder: RunFolder) -> list[str]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from item2vec.errors import CorruptArtifactError, DataError
+from item2vec.errors import CorruptArtifactError, DataError, RunError
 from item2vec.vocabulary import Vocabulary
 
 FORMAT = {"format": "item2vec.item_vectors", "version": 1}
@@ -20,9 +20,18 @@ Tensors = dict[str, npt.NDArray[np.float32]]
 
 
 def write(folder: Path, vocabulary: Vocabulary, tensors: Tensors) -> None:
-    """Write ``vectors.safetensors``, ``items.parquet`` and ``config.json``."""
+    """Write ``vectors.safetensors``, ``items.parquet`` and ``config.json``.
+
+    Raises
+    ------
+    RunError
+        If the vectors cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / "vectors.safetensors")
+    try:
+        save_file(tensors, folder / "vectors.safetensors")
+    except SafetensorError as error:
+        raise RunError(f"cannot write {folder / 'vectors.safetensors'}: {error}; free some space") from error
     pq.write_table(vocabulary.to_table(), folder / "items.parquet", write_page_checksum=True)
     n_items, vector_size = tensors["vectors"].shape
     shape = {"n_items": n_items, "vector_size": vector_size, "id_type": vocabulary.id_type}

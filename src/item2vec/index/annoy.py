@@ -15,6 +15,7 @@ import annoy
 import numpy as np
 import numpy.typing as npt
 
+from item2vec.artifacts.temporary import temporary_place
 from item2vec.errors import RunError
 from item2vec.index.annoy_file import check_annoy_file
 from item2vec.index.backends import Candidates
@@ -62,7 +63,7 @@ class AnnoyIndex:
         try:
             trees.save(str(file))
         except OSError as error:
-            raise RunError(f"Annoy cannot write {file}: {error}; free disk space or set TMPDIR") from error
+            raise RunError(f"Annoy cannot write {file}: {error}; free disk space there") from error
         settings = {"n_trees": n_trees, "search_k": search_k or SEARCH_K_FOR * n_trees, "seed": seed}
         built = cls(file, points, settings)
         built._owner = owner
@@ -122,5 +123,5 @@ class _PrivateFolder:
     """A temporary folder that disappears with the last index that reads from it."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="item2vec-index-"))
+        self.path = Path(tempfile.mkdtemp(prefix="item2vec-index-", dir=temporary_place()))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
+from item2vec.artifacts.temporary import temporary_place
 from item2vec.errors import RunError, SourceError
 from item2vec.events.engine import is_interrupt
 
@@ -25,7 +26,7 @@ class DuckDBEngine:
     """
 
     def __init__(self, memory_limit: str) -> None:
-        self._spill = tempfile.TemporaryDirectory(prefix="item2vec-sessions-")
+        self._spill = tempfile.TemporaryDirectory(prefix="item2vec-sessions-", dir=temporary_place())
         self._connection = duckdb.connect()
         settings = {
             "memory_limit": f"'{memory_limit}'",
