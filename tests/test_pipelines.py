@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PIPELINES = ROOT / "pipelines"
 FILES = sorted(path.name for path in PIPELINES.glob("*.toml"))
 REFERENCE = PIPELINES / "reference.toml"
+WINDOW = {"path": "logs/{date}.csv", "as_of": date(2025, 3, 31)}  # what the key days cannot be without
 LOGS = {
     "google_merch": "google_merch/product_events.parquet",
     "trivago": "trivago_rs19/events.parquet",
@@ -67,7 +69,7 @@ def test_the_reference_s_examples_are_valid(example: str) -> None:
         key: value for key, value in tomllib.loads(REFERENCE.read_text()).items() if key != "simulate"
     }
     section, key = example.split("=")[0].split(".")
-    document["events"]["path"] = "log.csv"
+    document["events"] |= WINDOW if example.startswith("events.days") else {"path": "log.csv"}
     document[section][key] = tomllib.loads(f"value = {example.partition('=')[2]}")["value"]
     assert RunConfig.from_sections(document)
 

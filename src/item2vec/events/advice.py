@@ -34,6 +34,11 @@ def refusal_advice(engine: Engine, reasons: dict[str, int], config: EventsConfig
     if "unreadable timestamp" in reasons:
         unit = config.timestamp_unit
         advice += f" A timestamp is {TIMES[unit]} (timestamp_unit = {unit!r})."
+    if "timestamp out of range" in reasons:
+        advice += (
+            f" Times before earliest = {config.earliest} or from 2100 on are refused; if all are, set"
+            " timestamp_unit."
+        )
     return advice
 
 

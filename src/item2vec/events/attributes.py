@@ -15,8 +15,9 @@ from item2vec.events.engine import Engine
 from item2vec.events.expressions import quote_name
 from item2vec.events.files import find_source
 from item2vec.events.publish import open_writer, write_quarantine
-from item2vec.events.reasons import BLANK_LINE, CODES
-from item2vec.events.scan import check_drift
+from item2vec.events.reasons import BLANK_LINE
+from item2vec.events.reconciliation import check_lines
+from item2vec.events.scan import check_drift, check_pages
 from item2vec.events.sources import scan_source
 
 NUMBERS = (
@@ -82,19 +83,22 @@ def write_attributes(
     name = key.removesuffix("_id") + "s"
     source = find_source(config.path or (), config.format, config.delimiter)
     scan = scan_source(engine, source, f"{name}_source", table.parent / "staged", bar)
+    check_lines(scan.lines)
+    check_pages(scan, scan.columns)
     check_drift(scan, {key} - config.columns.keys() | set(config.columns.values()))
     fields = _fields(engine.types(f"{name}_source"), scan.columns, config, key, id_type, source.paths[0])
     columns = ", ".join(f"{expression} AS {quote_name(ours)}" for ours, (expression, _) in fields.items())
-    code = (
-        f"CASE WHEN __code > 0 THEN __code WHEN {fields[key][0]} IS NULL THEN {CODES['no ' + key]} ELSE 0 END"
-    )
+    text_id = key != "item_id" or id_type == "string"
+    unfit = sql.first_code([(f"{key} IS NULL", f"no {key}"), *(sql.unfit_id(key) if text_id else ())])
     engine.run(
-        f"CREATE VIEW {name}_typed AS SELECT {columns}, __file, __line, __raw,"
-        f" {code} AS code FROM {name}_source"
+        f"CREATE VIEW {name}_typed AS SELECT * EXCLUDE (__code),"
+        f" CASE WHEN __code > 0 THEN __code {unfit} ELSE 0 END AS __outcome"
+        f" FROM (SELECT {columns}, __file, __line, __raw, __code FROM {name}_source)"
     )
     counts = _count(engine, name, fields, scan.rows_in)
     _write_refused(engine, name, counts, max_quarantined, table, quarantine)
     _write_distinct(engine, name, key, fields, table)
+    source.check_unchanged()
     return counts
 
 
@@ -102,7 +106,9 @@ def _write_refused(
     engine: Engine, name: str, counts: dict[str, int], limit: float, table: Path, quarantine: Path | None
 ) -> None:
     """Write the quarantine and stop where it is too large."""
-    refused = f"SELECT __file, __line, code, __raw FROM {name}_typed WHERE code > 0 AND code <> {BLANK_LINE}"
+    refused = (
+        f"SELECT __file, __line, __outcome, __raw FROM {name}_typed WHERE __outcome NOT IN (0, {BLANK_LINE})"
+    )
     file = table / "quarantine" / f"{name}.parquet"
     examples = write_quarantine(engine.stream(refused + " ORDER BY __file, __line"), file)
     kept = ""
@@ -135,7 +141,8 @@ def _fields(
         raise SourceError(
             f"{where} has no column {min(unknown)!r} (named in numbers); it has {', '.join(columns)}"
         )
-    kept = {name: name for name in columns if name not in named and name not in named.values()}
+    taken = {name.casefold() for name in (*named, *named.values())}  # SQL does not tell case apart
+    kept = {name: name for name in columns if name.casefold() not in taken}
     fields: dict[str, tuple[str, str | None]] = {}
     for ours, theirs in (named | kept).items():
         kind = types[theirs]
@@ -143,7 +150,7 @@ def _fields(
             read = sql.integer if id_type == "int64" and key == "item_id" else sql.text
             fields[ours] = (read(theirs, kind, ours), None)
         elif ours in NUMBERS or ours in config.numbers:
-            fields[ours] = (sql.amount(theirs, kind), theirs)
+            fields[ours] = (sql.amount(theirs, kind, ours), theirs)
         elif ours == "market":
             fields[ours] = (sql.text(theirs, kind, ours), None)
         elif kind == "VARCHAR":
@@ -158,9 +165,9 @@ def _count(
 ) -> dict[str, int]:
     """Count the rows by outcome and the numbers that could not be read."""
     good = ", ".join(quote_name(ours) for ours in fields)
-    counted = dict(engine.run(f"SELECT code, count(*) FROM {name}_typed GROUP BY code"))
+    counted = dict(engine.run(f"SELECT __outcome, count(*) FROM {name}_typed GROUP BY 1"))
     [(distinct,)] = engine.run(
-        f"SELECT count(*) FROM (SELECT DISTINCT {good} FROM {name}_typed WHERE code = 0)"
+        f"SELECT count(*) FROM (SELECT DISTINCT {good} FROM {name}_typed WHERE __outcome = 0)"
     )
     ok, ignored = counted.pop(0, 0), counted.pop(BLANK_LINE, 0)
     counts = {"rows_in": rows_in, "ok": distinct, "duplicate": ok - distinct, "ignored": ignored}
@@ -181,13 +188,18 @@ def _write_distinct(
 ) -> None:
     """Write one row per id; refuse a table that says two things about one id."""
     good = ", ".join(quote_name(ours) for ours in fields)
-    distinct = f"SELECT DISTINCT {good} FROM {name}_typed WHERE code = 0"
-    twice = engine.run(
-        f"SELECT {quote_name(key)} FROM ({distinct}) GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
-    )
+    distinct = f"SELECT DISTINCT {good} FROM {name}_typed WHERE __outcome = 0"
+    twice = engine.run(f"SELECT {key} FROM ({distinct}) GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1")
     if twice:
+        value = sql.quote_text(str(twice[0][0]))
+        places = engine.run(
+            f"SELECT __file, __line FROM (SELECT DISTINCT ON ({good}) {good}, __file, __line"
+            f" FROM {name}_typed WHERE __outcome = 0 AND CAST({key} AS VARCHAR) = {value}"
+            " ORDER BY __file, __line) ORDER BY __file, __line LIMIT 2"
+        )
+        where = " and ".join(f"{file}:{line}" for file, line in places)
         raise SourceError(
-            f"the {name} table has rows that differ for {key} {twice[0][0]!r}; keep one row per id"
+            f"the {name} table has rows that differ for {key} {twice[0][0]!r} ({where}); keep one row per id"
         )
     write_table(engine, f"{distinct} ORDER BY {quote_name(key)}", table / f"{name}.parquet")
 

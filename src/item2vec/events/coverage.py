@@ -1,4 +1,4 @@
-"""How many of the events' items the item table knows: a table that fits badly says so."""
+"""What the events' item ids tell: whether the item table knows them, and which of them look alike."""
 
 from __future__ import annotations
 
@@ -47,3 +47,35 @@ def count_known_items(engine: Engine, table: Path) -> dict[str, int]:
             row,
         )
     return {"items of the events": int(total), "of these with a row": int(known)}
+
+
+def count_alike_items(engine: Engine, table: Path) -> int:
+    """Count the items whose ids differ from another's only by case or by Unicode form; warn if there are any.
+
+    Parameters
+    ----------
+    engine : Engine
+        Where the SQL runs.
+    table : Path
+        Folder of the finished event table.
+
+    Returns
+    -------
+    int
+        Items that look like another one. They stay items of their own.
+    """
+    parts = quote_files(sorted((table / "events").glob("part-*.parquet")))
+    alike = (
+        "SELECT list(item_id ORDER BY item_id) AS ids FROM"
+        f" (SELECT DISTINCT item_id FROM read_parquet([{parts}])) GROUP BY lower(nfc_normalize(item_id))"
+        " HAVING count(*) > 1"
+    )
+    [(n, pair)] = engine.run(f"SELECT coalesce(sum(len(ids)), 0), min(ids)[1:2] FROM ({alike})")
+    if n:
+        logger.warning(
+            "%s items have ids that differ from another's only by case or by Unicode form, such as %s and %s;"
+            " they are kept apart: if they mean the same, write them alike in the log",
+            f"{n:,}",
+            *map(ascii, pair),
+        )
+    return int(n)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from item2vec.errors import ConfigError, SourceError
+from item2vec.events.config import EPOCH, LATEST
 from item2vec.events.reasons import CODES, FIRST_IGNORED
 from item2vec.events.schema import EVENT_TYPES
 
@@ -19,12 +22,18 @@ INTEGERS = {
 }
 TEMPORAL = ("TIMESTAMP", "DATE")
 CURRENCY = r"^\s*([A-Z]{0,3}\p{Sc}|[A-Z]{1,3})?\s*|\s*(\p{Sc}|[A-Z]{3})?\s*$"
-LATEST_US = 4_102_444_800_000_000  # 2100-01-01: later stamps are placeholders or a unit mix-up
+LATEST_US = (LATEST - EPOCH) // timedelta(microseconds=1)
 CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
 NAIVE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({CLOCK})?$"
 ZONED = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{CLOCK} ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$"
 SPACE = r"[\s\pZ\pC]"  # spaces of every script, and control characters
 BLANK = rf"^{SPACE}*$"
+PLAIN = (
+    "[!-~]+"  # printable ASCII without spaces: nothing to strip and nothing hidden, told in one cheap pass
+)
+HIDDEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"  # controls, bidi and zero-width marks, separators of lines
+LONGEST_ID = 256
+JSON_ID_TYPES = "('VARCHAR', 'UBIGINT', 'BIGINT', 'NULL')"  # JSON's types of an id, null being none
 NUMBER = r"^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?$"
 
 
@@ -38,10 +47,27 @@ def quote_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def stripped(value: str) -> str:
-    """Return the SQL of a text without the white space around it, which would tell ids apart unseen."""
+def stripped(value: str, told: str | None = None) -> str:
+    """Return the SQL of a text without the white space around it, which would tell ids apart unseen.
+
+    `told` names a column that already tells whether the text is plain.
+    """
     around = f"regexp_replace({value}, '^{SPACE}+|{SPACE}+$', '', 'g')"
-    return f"CASE WHEN regexp_matches({value}, '^{SPACE}|{SPACE}$') THEN {around} ELSE {value} END"
+    edge = f"regexp_matches({value}, '^{SPACE}|{SPACE}$')"
+    return f"CASE WHEN {told or plain(value)} THEN {value} WHEN {edge} THEN {around} ELSE {value} END"
+
+
+def plain(value: str) -> str:
+    """Return the SQL that tells whether a text is printable ASCII without a space."""
+    return f"regexp_full_match({value}, '{PLAIN}')"
+
+
+def unfit_id(value: str) -> list[tuple[str, str]]:
+    """Return the conditions (with their reasons) that make a text unfit as an id."""
+    return [
+        (f"strlen({value}) > {LONGEST_ID} AND length({value}) > {LONGEST_ID}", "id too long"),
+        (f"regexp_matches({value}, '{HIDDEN}')", "control character in an id"),
+    ]
 
 
 def blank(name: str) -> str:
@@ -54,8 +80,10 @@ def as_it_stands(name: str) -> str:
     return f"CASE WHEN {blank(name)} THEN NULL ELSE {quote_name(name)} END"
 
 
-def text(name: str, kind: str, ours: str) -> str:
+def text(name: str, kind: str, ours: str, told: str | None = None) -> str:
     """Return the SQL of an id or label: text without the white space around it, null where it is blank.
+
+    `told` names a column that already tells whether a VARCHAR cell is plain.
 
     Raises
     ------
@@ -71,7 +99,8 @@ def text(name: str, kind: str, ours: str) -> str:
         raise SourceError(
             f"column {name!r} is {kind}, so it cannot be {ours}; store it as text or as an integer"
         )
-    return f"nullif({stripped(column if kind == 'VARCHAR' else f'CAST({column} AS VARCHAR)')}, '')"
+    value = column if kind == "VARCHAR" else f"CAST({column} AS VARCHAR)"
+    return f"nullif({stripped(value, told)}, '')"
 
 
 def integer(name: str, kind: str, ours: str, sql_type: str = "BIGINT") -> str:
@@ -84,8 +113,10 @@ def integer(name: str, kind: str, ours: str, sql_type: str = "BIGINT") -> str:
     if kind != "VARCHAR":
         raise SourceError(f"column {name!r} is {kind}, so it cannot be {ours}; store it as an integer")
     # '12.7' and '1e3' cast too, so the text must come back unchanged
-    cast = f"TRY_CAST({stripped(column)} AS {sql_type})"
-    return f"CASE WHEN CAST({cast} AS VARCHAR) = {stripped(column)} THEN {cast} END"
+    cast, bare = f"TRY_CAST({column} AS {sql_type})", stripped(column)
+    inner = f"TRY_CAST({bare} AS {sql_type})"
+    again = f"CASE WHEN CAST({inner} AS VARCHAR) = {bare} THEN {inner} END"
+    return f"CASE WHEN CAST({cast} AS VARCHAR) = {column} THEN {cast} ELSE {again} END"
 
 
 def seconds(name: str, kind: str) -> str:
@@ -98,17 +129,24 @@ def seconds(name: str, kind: str) -> str:
     return f"CASE WHEN isfinite({value}) AND {value} >= 0 THEN {value} END"
 
 
-def amount(name: str, kind: str) -> str:
+def amount(name: str, kind: str, ours: str) -> str:
     """Return the SQL of a number with or without a currency (``$1,234.00``, ``1.234,50 €``), else null.
 
     The last of comma and point is the decimal sign if both occur; one sign alone groups thousands where it is
     repeated, and a lone comma also where exactly three digits follow it.
+
+    Raises
+    ------
+    SourceError
+        If the column's type is neither a number nor text.
     """
     column = quote_name(name)
+    if kind in INTEGERS | {"DOUBLE", "FLOAT"} or kind.startswith("DECIMAL"):
+        return _finite(f"CAST({column} AS DOUBLE)")
     if kind != "VARCHAR":
-        return f"TRY_CAST({column} AS DOUBLE)"
+        raise SourceError(f"column {name!r} is {kind}, so it cannot be {ours}; store numbers or text")
     bare = f"regexp_replace({column}, '{CURRENCY}', '', 'g')"
-    return (
+    return _finite(
         f"CASE WHEN regexp_matches({bare}, '^-?[0-9]+([.][0-9]+)?$') THEN TRY_CAST({bare} AS DOUBLE)"
         f" WHEN regexp_matches({bare}, '^-?[0-9]{{1,3}}(,[0-9]{{3}})+([.][0-9]+)?$')"
         f" THEN TRY_CAST(replace({bare}, ',', '') AS DOUBLE)"
@@ -117,6 +155,10 @@ def amount(name: str, kind: str) -> str:
         f" WHEN regexp_matches({bare}, '^-?[0-9]+,[0-9]+$')"
         f" THEN TRY_CAST(replace({bare}, ',', '.') AS DOUBLE) END"
     )
+
+
+def _finite(value: str) -> str:
+    return f"CASE WHEN isfinite({value}) THEN {value} END"
 
 
 def timestamp(name: str, kind: str, unit: str) -> str:
@@ -140,7 +182,7 @@ def timestamp(name: str, kind: str, unit: str) -> str:
     if kind in INTEGERS:
         return _scaled(f"TRY_CAST({column} AS BIGINT)", unit, name)
     if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
-        return _scaled(f"TRY_CAST({column} AS DOUBLE)", unit, name)
+        return _scaled_real(f"TRY_CAST({column} AS DOUBLE)", unit, name)
     if kind != "VARCHAR":
         raise SourceError(
             f"column {name!r} is {kind}, so it cannot be a timestamp; use a number or ISO 8601 text"
@@ -154,22 +196,31 @@ def timestamp(name: str, kind: str, unit: str) -> str:
     whole, real = f"TRY_CAST({column} AS BIGINT)", f"TRY_CAST({column} AS DOUBLE)"
     number = (
         f"CASE WHEN CAST({whole} AS VARCHAR) = {column} THEN {_scaled(whole, unit, name)}"
-        f" WHEN regexp_matches({column}, '{NUMBER}') THEN {_scaled(real, unit, name)} END"
+        f" WHEN regexp_matches({column}, '{NUMBER}') THEN {_scaled_real(real, unit, name)} END"
     )
     return number if unit != "auto" else f"coalesce({iso}, {number})"
 
 
 def _scaled(value: str, unit: str, name: str) -> str:
-    """Return the SQL that scales a number to microseconds; ``auto`` goes by its size."""
+    """Return the SQL that scales a number to microseconds; ``auto`` goes by its size.
+
+    What lies outside the years accepted at all is cut to just outside first: the product fits an int64.
+    """
     if unit == "iso":
         raise ConfigError(f"timestamp_unit is 'iso' but column {name!r} holds numbers; set 's', 'ms' or 'us'")
     factors = {"s": 1_000_000, "ms": 1_000, "us": 1}
+    bounded = f"least(greatest({value}, -1), {LATEST_US // factors.get(unit, 1) + 1})"
     if unit != "auto":
-        return f"TRY_CAST(round({value} * {factors[unit]}) AS BIGINT)"
+        return f"CAST(round({bounded} * {factors[unit]}) AS BIGINT)"
     return (
-        f"TRY_CAST(round(CASE WHEN abs({value}) < 1e11 THEN {value} * 1000000"
-        f" WHEN abs({value}) < 1e14 THEN {value} * 1000 ELSE {value} END) AS BIGINT)"
+        f"CAST(round(CASE WHEN {value} < 1e11 THEN {bounded} * 1000000"
+        f" WHEN {value} < 1e14 THEN {bounded} * 1000 ELSE {bounded} END) AS BIGINT)"
     )
+
+
+def _scaled_real(value: str, unit: str, name: str) -> str:
+    """Return the same for a float, null where it is not finite or beyond an int64."""
+    return f"CASE WHEN abs({value}) < 9.2e18 THEN {_scaled(value, unit, name)} END"
 
 
 def event_type(value: str, mapping: dict[str, str]) -> str:
@@ -188,6 +239,12 @@ def ignored_code(value: str, ignored: list[str]) -> str:
 def _branches(cases: dict[str, str]) -> str:
     """Return the branches; the values are compared stripped, as the cells are."""
     return "".join(f" WHEN {quote_text(value.strip())} THEN {then}" for value, then in cases.items()) + " END"
+
+
+def json_kinds(row: str, names: list[str]) -> str:
+    """Return the SQL of the list of types that JSON gives keys of the object in the column `row`."""
+    pointers = ("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+    return f"json_type({row}, [{', '.join(map(quote_text, pointers))}])"
 
 
 def first_code(checks: list[tuple[str, str]]) -> str:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from item2vec.errors import ConfigError, SourceError
 from item2vec.events import expressions as sql
 from item2vec.events.config import EVENT_COLUMNS, EventsConfig
-from item2vec.events.expressions import quote_name, quote_text
+from item2vec.events.expressions import LATEST_US, quote_name, quote_text
 
 REQUIRED = ("user_id", "ts", "item_id")
+JSON_ROW = "__json"  # the whole object, where the source is JSON Lines
+JSON_IDS = ("item_id", "user_id")  # the ids whose JSON types are looked at, in the order of __kinds
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,20 @@ class Mapping:
         """
         fields = self._fields()
         inner = ", ".join(f"{expression} AS {name}" for name, expression in fields.items())
+        facts = self._told()
+        told = "".join(f", {expression} AS {name}" for name, expression in facts.items())
+        kept_facts = "".join(f", {name}" for name in facts)
         kept = "".join(f", {quote_name(name)}" for name in carry)
-        body = ", ".join(map(self._cell, self._mapped()))
+        body = ", ".join(f"coalesce({self._cell(name)}, '')" for name in self._mapped())
         names = ", ".join(name for name in fields if not name.startswith("__"))
         return (
-            f"SELECT __file, __line, __raw, __body, __type, {names}{kept}, CAST(CASE"
+            f"SELECT __file, __line, __raw, __body, __type, {names}{kept}, {self._item_kind()} AS"
+            " __item_kind, CAST(CASE"
             f" WHEN __code > 0 THEN __code WHEN __ignored IS NOT NULL THEN __ignored {self._checks()}"
             " ELSE 0 END AS USMALLINT) AS code"
-            f" FROM (SELECT __file, __line, __code, __raw, __type, [{body}] AS __body, {inner}{kept}"
-            f" FROM (SELECT *, {self._text('event_type')} AS __type FROM prepared))"
+            f" FROM (SELECT __file, __line, __code, __raw, __type, [{body}] AS __body,"
+            f" {inner}{kept_facts}{kept}"
+            f" FROM (SELECT *, {self._text('event_type')} AS __type{told} FROM prepared))"
         )
 
     def _mapped(self) -> list[str]:
@@ -98,10 +105,33 @@ class Mapping:
             "__has_event_type": "__type IS NOT NULL",
         }
 
+    def _ids(self) -> list[str]:
+        """The ids that are text of the source: neither integers nor made of several columns."""
+        ids = [ours for ours in ("user_id", "item_id", "event_id") if len(self.columns.get(ours, ())) == 1]
+        return [
+            ours
+            for ours in ids
+            if self._kind(ours) == "VARCHAR" and (ours != "item_id" or self.id_type == "string")
+        ]
+
+    def _told(self) -> dict[str, str]:
+        """Return the SQL of what is told once per cell: plain texts, and the types that JSON gives ids."""
+        told = {f"__plain_{ours}": sql.plain(quote_name(self._name(ours))) for ours in self._ids()}
+        if JSON_ROW in self.types:
+            told["__kinds"] = sql.json_kinds(JSON_ROW, [self._name(ours) for ours in JSON_IDS])
+        return told
+
+    def _item_kind(self) -> str:
+        """Return the SQL of the type of an ``item_id``, where its rows may differ in it and none is set."""
+        if JSON_ROW not in self.types or self.config.id_type:
+            return "NULL"
+        return "if(__kinds[1] = 'VARCHAR', 'a string', 'an integer')"
+
     def _text(self, ours: str) -> str:
         if ours not in self.columns:
             return "CAST(NULL AS VARCHAR)"
-        return sql.text(self._name(ours), self._kind(ours), ours)
+        told = f"__plain_{ours}" if ours in self._ids() else None
+        return sql.text(self._name(ours), self._kind(ours), ours, told)
 
     def _present(self, ours: str) -> str:
         """Return the SQL that tells whether a cell holds anything at all."""
@@ -129,7 +159,7 @@ class Mapping:
         name, kind = self._name("item_id"), self._kind("item_id")
         if self.id_type == "int64":
             return sql.integer(name, kind, "item_id")
-        return sql.text(name, kind, "item_id")
+        return self._text("item_id")
 
     def _ts(self) -> str:
         return self._name("ts")
@@ -143,7 +173,7 @@ class Mapping:
         """Return the SQL of the source's id, of a composite of its columns, or of a hash of the whole row."""
         names = self.columns.get("event_id", ())
         if len(names) == 1:
-            return sql.text(names[0], self.types[names[0]], "event_id")
+            return self._text("event_id")
         if names:
             # Escaped, and a null apart from an empty text, so that different cells never make the same id
             escaped = [f"replace({self._cell(n)}, '\\', '\\\\')" for n in names]
@@ -155,23 +185,48 @@ class Mapping:
 
     def _checks(self) -> str:
         """Return the branches that name why a row is refused, the first that holds."""
-        integer_id = [("__has_item_id AND item_id IS NULL", "item_id is not an int64")]
         return sql.first_code(
             [
                 ("NOT __has_event_type", "no event_type"),
                 ("event_type IS NULL", "unknown event_type"),
+                *self._json_checks("user_id"),
                 ("user_id IS NULL", "no user_id"),
                 ("NOT __has_ts", "no timestamp"),
                 ("ts_us IS NULL", "unreadable timestamp"),
-                (f"ts_us < 0 OR ts_us >= {sql.LATEST_US}", "timestamp out of range"),
-                *(integer_id if self.id_type == "int64" else []),
+                (f"ts_us < {self.config.earliest_us} OR ts_us >= {LATEST_US}", "timestamp out of range"),
+                *self._future_checks(),
+                *self._json_checks("item_id"),
+                *self._integer_checks(),
                 ("item_id IS NULL", "no item_id"),
                 ("event_id IS NULL", "no event_id"),
+                *self._unfit_ids(),
                 ("seq IS NULL", "seq is not an int64"),
                 ("__has_position AND position IS NULL", "position is not an int32"),
                 ("__has_dwell_seconds AND dwell_seconds IS NULL", "dwell_seconds is not a number of seconds"),
             ]
         )
+
+    def _future_checks(self) -> list[tuple[str, str]]:
+        latest = self.config.latest_us
+        return [] if latest is None else [(f"ts_us > {latest}", "after as_of")]
+
+    def _json_checks(self, ours: str) -> list[tuple[str, str]]:
+        if JSON_ROW not in self.types:
+            return []
+        kind = f"__kinds[{JSON_IDS.index(ours) + 1}]"
+        return [(f"{kind} NOT IN {sql.JSON_ID_TYPES}", f"{ours} is not a string or an integer")]
+
+    def _integer_checks(self) -> list[tuple[str, str]]:
+        if self.id_type != "int64":
+            return []
+        return [("__has_item_id AND item_id IS NULL", "item_id is not an int64")]
+
+    def _unfit_ids(self) -> list[tuple[str, str]]:
+        """Look for what is hidden only in the texts that are not plain."""
+        found = {ours: sql.unfit_id(ours) for ours in self._ids()}
+        return [(long, reason) for (long, reason), _ in found.values()] + [
+            (f"NOT __plain_{ours} AND {hidden}", reason) for ours, (_, (hidden, reason)) in found.items()
+        ]
 
 
 def match_columns(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from item2vec.errors import SourceError
 from item2vec.events.engine import Engine
+from item2vec.events.expressions import quote_name
 from item2vec.events.reasons import BLANK_LINE, CODES, FIRST_IGNORED, OK, REASONS, is_ignored, reason
 
 CONFLICT = CODES["event_id repeated with another body"]
@@ -25,13 +27,15 @@ class Outcomes:
     """Whether the table ``repeats`` has rows."""
 
 
-def find_outcomes(engine: Engine, ignored: list[str]) -> Outcomes:
+def find_outcomes(engine: Engine, ignored: list[str], carry: tuple[str, ...] = ()) -> Outcomes:
     """Count the rows of ``typed`` by outcome and list the repeated ones in the table ``repeats``.
 
-    An exact duplicate has the ``event_id`` and the body (the mapped columns) of an earlier row; the earliest
-    in (file, line) order stands. The same id with another body is refused. Candidates are found by a 64-bit
-    hash of the id, so that no table of all ids is held; they are then compared in full, so a hash collision
-    does no harm.
+    Of the rows with one ``event_id`` the first by time, then by its body (the mapped columns, null being
+    blank), stands, so that it is the same one however the rows are ordered and split. The others repeat its
+    body (exact duplicates) or are refused. `carry` names further columns that an importer reads; they decide
+    between equal bodies.
+    Candidates are found by a 64-bit hash of the id, so that no table of all ids is held; they are then
+    compared in full, so a hash collision does no harm.
     """
     engine.run("CREATE TEMP TABLE checks AS SELECT hash(event_id) AS h, code FROM typed")
     counts = Counter(
@@ -44,7 +48,7 @@ def find_outcomes(engine: Engine, ignored: list[str]) -> Outcomes:
     duplicate, conflict = 0, 0
     repeated = engine.run("SELECT count(*) FROM candidates") != [(0,)]
     if repeated:
-        _compare_repeats(engine)
+        _compare_repeats(engine, carry)
     for code, same, n in (
         engine.run("SELECT code, same, count(*) FROM repeats GROUP BY code, same") if repeated else ()
     ):
@@ -54,15 +58,36 @@ def find_outcomes(engine: Engine, ignored: list[str]) -> Outcomes:
     return _named(counts, duplicate, ignored, repeated)
 
 
-def _compare_repeats(engine: Engine) -> None:
-    """List every row but the first of an ``event_id``, and whether it repeats the first one's body."""
+def refuse_mixed_ids(engine: Engine) -> None:
+    """Make sure that one source does not write item ids as strings and as integers, unless a type is set.
+
+    Raises
+    ------
+    SourceError
+        If it does; the message names one line of each.
+    """
+    kinds = engine.run(
+        "SELECT __item_kind, min_by([__file, CAST(__line AS VARCHAR), item_id], (__file, __line)) FROM typed"
+        f" WHERE code = {OK} GROUP BY __item_kind ORDER BY 1"
+    )
+    if len(kinds) > 1:
+        places = " and ".join(f"{kind} at {file}:{line} ({item})" for kind, (file, line, item) in kinds)
+        raise SourceError(
+            f"item_id is {places}; write all ids alike, or set id_type to 'string' or 'int64' to read them"
+            " as one"
+        )
+
+
+def _compare_repeats(engine: Engine, carry: tuple[str, ...]) -> None:
+    """List every row but the one that stands for its ``event_id``, and whether it repeats that one's body."""
+    order = ", ".join(["ts_us", "__body", *map(quote_name, carry), "__file", "__line"])
     engine.run(
         "CREATE TEMP TABLE repeats AS SELECT __file, __line, code, same FROM ("
         " SELECT __file, __line, code, row_number() OVER w AS place,"
         " __body IS NOT DISTINCT FROM first_value(__body) OVER w AS same"
         f" FROM typed WHERE {_SOUND} AND event_id IS NOT NULL"
         " AND hash(event_id) IN (SELECT h FROM candidates)"
-        " WINDOW w AS (PARTITION BY event_id ORDER BY __file, __line)) WHERE place > 1"
+        f" WINDOW w AS (PARTITION BY event_id ORDER BY {order})) WHERE place > 1"
     )
 
 

@@ -6,15 +6,16 @@ import dataclasses
 import glob
 import os
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from item2vec.errors import UsageError
+from item2vec.errors import SourceError, UsageError
 from item2vec.events.config import AttributesConfig, EventsConfig
 from item2vec.events.container import Events
 from item2vec.events.files import find_source
 from item2vec.events.importers import Importer, load_importer
-from item2vec.events.publish import TemporaryFolder, private_folder
+from item2vec.events.publish import TemporaryFolder, private_folder, publish_folder
 from item2vec.events.table import write_event_table
 from item2vec.settings import checked_settings
 
@@ -37,6 +38,9 @@ def read_events(
     event_types: Mapping[str, str] | None = None,
     event_type: str | None = None,
     timestamp_unit: Literal["auto", "s", "ms", "us", "iso"] | None = None,
+    as_of: date | datetime | str | None = None,
+    days: int | None = None,
+    earliest: date | datetime | str | None = None,
     id_type: Literal["string", "int64"] | None = None,
     max_quarantined: float | None = None,
     memory_limit: str | None = None,
@@ -66,6 +70,8 @@ def read_events(
         Folder to write, which must not exist. By default a temporary one that lives as long as the result.
     config : EventsConfig, optional
         All settings at once; the keywords given beside it win.
+    as_of, days, earliest : optional
+        The time bounds; with `days`, ``{date}`` in `path` stands for the days that end before `as_of`.
     format, delimiter, importer, event_types, event_type, timestamp_unit, id_type : optional
         See :class:`EventsConfig`, as for `max_quarantined` and `memory_limit`.
     show_progress : bool
@@ -98,6 +104,9 @@ def read_events(
         "event_types": event_types,
         "event_type": event_type,
         "timestamp_unit": timestamp_unit,
+        "as_of": as_of,
+        "days": days,
+        "earliest": earliest,
         "id_type": id_type,
         "max_quarantined": max_quarantined,
         "memory_limit": memory_limit,
@@ -119,7 +128,7 @@ def _publish(
     with private_folder(target) as private:
         write_event_table(settings, preset, private, quarantine, show_progress)
         Events.open(private / "table")
-        os.rename(private / "table", target)
+        publish_folder(private / "table", target, durable=out is not None)
     return dataclasses.replace(Events.open(target), _keep_alive=keep_alive)
 
 
@@ -157,7 +166,8 @@ def _settings(config: EventsConfig | None, keys: dict[str, Any]) -> tuple[Events
 
 def _with_files(settings: EventsConfig) -> EventsConfig:
     """Name the files that the paths mean; a table without a path is none."""
-    found: dict[str, Any] = {"path": find_source(settings.path or (), settings.format).paths}
+    paths = _in_window(settings) if settings.days else settings.path or ()
+    found: dict[str, Any] = {"path": find_source(paths, settings.format).paths, "days": None}
     for name in ("items", "users"):
         table = getattr(settings, name)
         if table is not None and table.path:
@@ -166,6 +176,20 @@ def _with_files(settings: EventsConfig) -> EventsConfig:
         else:
             found[name] = None
     return settings.model_copy(update=found)
+
+
+def _in_window(settings: EventsConfig) -> list[str]:
+    """List the files of every day of the window; a day without one is an error that names it."""
+    files: list[str] = []
+    for day, paths in settings.partitions.items():
+        try:
+            files += find_source(paths, settings.format).paths
+        except SourceError as error:
+            raise SourceError(
+                f"the partition of {day} cannot be read (days = {settings.days},"
+                f" as_of = {settings.as_of}): {error}"
+            ) from None
+    return files
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

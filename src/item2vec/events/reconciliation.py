@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
 from item2vec.errors import CorruptArtifactError, DataError
+
+
+LINES = ("physical", "header", "blank", "records")
+
+
+def check_lines(lines: Mapping[str, int]) -> None:
+    """Make sure that every physical line of a text source is in a header, blank, or in a record.
+
+    Raises
+    ------
+    DataError
+        If they do not add up.
+    """
+    if lines and lines["physical"] != sum(lines[name] for name in LINES[1:]):
+        raise DataError(
+            f"lines do not reconcile: {lines['physical']:,} are in the files, but {lines['header']:,} header"
+            f" + {lines['blank']:,} blank + {lines['records']:,} in records were read; this is a fault of the"
+            " reader, please report it"
+        )
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,11 @@ class Reconciliation:
         Events written, by event type.
     attributes : dict of str to dict
         For the items and users tables: rows in, ok, duplicate, quarantined, unreadable values by column.
+    alike_items : int
+        Items whose ids differ from another's only by case or by Unicode form; they are kept apart.
+    lines : dict of str to int
+        For text sources: ``physical`` lines, counted from the bytes as they came, and where they went:
+        ``header``, ``blank``, and lines that ``records`` span. Empty for Parquet.
     """
 
     rows_in: int
@@ -40,6 +65,8 @@ class Reconciliation:
     ignored: dict[str, int] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
     attributes: dict[str, dict[str, int]] = field(default_factory=dict)
+    alike_items: int = 0
+    lines: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_quarantined(self) -> int:
@@ -72,6 +99,7 @@ class Reconciliation:
                 f" + {self.n_ignored:,} ignored = {out:,};"
                 " the source files changed while they were read, or this is a fault of the reader"
             )
+        check_lines(self.lines)
 
     def to_json(self) -> str:
         """Return the account as JSON text, keys in a fixed order."""

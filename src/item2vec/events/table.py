@@ -8,19 +8,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from item2vec.errors import EmptyDataError, QuarantineError
+from item2vec.errors import EmptyDataError, QuarantineError, SourceError
 from item2vec.events.advice import refusal_advice
 from item2vec.events.attributes import write_attributes, write_table
 from item2vec.events.config import EventsConfig
-from item2vec.events.coverage import count_known_items
+from item2vec.events.coverage import count_alike_items, count_known_items
 from item2vec.events.engine import Engine
 from item2vec.events.files import find_source
 from item2vec.events.importers import Importer
 from item2vec.events.mapping import Mapping, match_columns
-from item2vec.events.outcomes import Outcomes, accepted, find_outcomes, refused
+from item2vec.events.outcomes import Outcomes, accepted, find_outcomes, refuse_mixed_ids, refused
 from item2vec.events.publish import write_parts, write_quarantine
 from item2vec.events.reconciliation import Reconciliation
-from item2vec.events.scan import Scan, check_drift
+from item2vec.events.scan import Scan, check_drift, check_pages
 from item2vec.events.schema import EVENT_ORDER, event_schema
 from item2vec.events.sources import scan_source
 
@@ -57,7 +57,9 @@ def write_event_table(
                 f"{engine.where} has {header} but no rows; export it again or check the path"
             )
         mapping = _match(engine, scan, config, importer)
-        outcomes = find_outcomes(engine, mapping.ignored)
+        outcomes = find_outcomes(engine, mapping.ignored, importer.carry)
+        if source.format == "jsonl" and config.id_type is None:
+            refuse_mixed_ids(engine)
         _write_refused(engine, outcomes, scan.rows_in, config, table, quarantine)
         columns = ", ".join((*event_schema(mapping.id_type).names, *importer.carry))
         engine.run(f"CREATE VIEW accepted AS {accepted(columns, outcomes)}")
@@ -66,6 +68,7 @@ def write_event_table(
         if importer.items and not (table / "items.parquet").exists():
             items = f"SELECT * FROM ({importer.items}) ORDER BY item_id"
             write_table(engine, items, table / "items.parquet")
+        alike = count_alike_items(engine, table) if mapping.id_type == "string" else 0
     finally:
         engine.close()
     account = Reconciliation(
@@ -76,16 +79,26 @@ def write_event_table(
         outcomes.ignored,
         events,
         attributes,
+        alike,
+        scan.lines,
     )
     account.check()
+    source.check_unchanged()
     (table / "reconciliation.json").write_text(account.to_json(), "utf-8")
 
 
 def _match(engine: Engine, scan: Scan, config: EventsConfig, importer: Importer) -> Mapping:
     """Match the columns and create the view ``typed``."""
+    if lacking := [name for name in importer.needs if name not in engine.types("source")]:
+        raise SourceError(
+            f"{engine.where} has no column {lacking[0]!r}, which importer = {config.importer!r} reads; its"
+            f" columns are {', '.join(scan.columns)}"
+        )
     engine.run(f"CREATE VIEW prepared AS {importer.prepare}")
     mapping = match_columns(engine.types("prepared"), scan.hashed, config, engine.where)
-    check_drift(scan, {name for names in mapping.columns.values() for name in names})
+    mapped = {name for names in mapping.columns.values() for name in names}
+    check_drift(scan, mapped)
+    check_pages(scan, mapped if "event_id" in mapping.columns else scan.columns)
     engine.run(f"CREATE VIEW typed AS {mapping.typed(importer.carry)}")
     return mapping
 

@@ -22,6 +22,8 @@ class Importer:
         Where in a folder the log (``events``) and its item table (``items``) lie, as globs.
     prepare : str
         SELECT over ``source`` that adds columns; it keeps ``__file``, ``__line``, ``__code`` and ``__raw``.
+    needs : tuple of str
+        Source columns that the SQL names itself, beside those that `events` maps.
     carry : tuple of str
         Source columns that `expand` and `items` need beside the event columns.
     expand : str
@@ -33,6 +35,7 @@ class Importer:
     events: dict[str, Any]
     files: dict[str, str]
     prepare: str = "SELECT * FROM source"
+    needs: tuple[str, ...] = ()
     carry: tuple[str, ...] = ()
     expand: str = "SELECT * FROM accepted"
     items: str | None = None
@@ -46,4 +49,5 @@ def load_importer(name: str | None) -> Importer:
     sql = {
         key: text.replace("{malformed}", str(CODES["malformed row"])) for key, text in record["sql"].items()
     }
-    return Importer(record["events"], record.get("files", {}), carry=tuple(record.get("carry", ())), **sql)
+    named = {key: tuple(record.get(key, ())) for key in ("needs", "carry")}
+    return Importer(record["events"], record.get("files", {}), **named, **sql)
