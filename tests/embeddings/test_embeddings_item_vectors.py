@@ -383,4 +383,4 @@ def test_random_bytes_never_escape_as_a_librarys_error(tmp_path: Path, body: byt
 def test_vectors_that_cannot_be_written_are_a_failed_run_with_the_path(tmp_path: Path) -> None:
     (tmp_path / "vectors.safetensors").mkdir()
     with pytest.raises(RunError, match=r"cannot write .*vectors\.safetensors"):
-        ItemVectors(Vocabulary(["a", "b"], [1, 1]), np.eye(2)).save(tmp_path)
+        ItemVectors(Vocabulary(pa.array(["a", "b"]), np.ones(2)), np.eye(2)).save(tmp_path)
