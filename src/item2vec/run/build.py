@@ -21,6 +21,7 @@ from item2vec.errors import (
     QuarantineError,
     UsageError,
 )
+from item2vec.run.last_day import last_day
 from item2vec.run.load import ITEMS, VECTORS, open_recommender
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def events(config: RunConfig, bars: bool, kept_quarantine: Path) -> Builder:
             "duplicate": account.duplicate,
             "ignored": account.n_ignored,
             "by_type": account.events,
+            **({"last_day": last} if (last := last_day(found.files, list(settings.partitions))) else {}),
             **_attribute_figures(found),
         }
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Ratio = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -55,10 +56,13 @@ class GateConfig(BaseModel):
     """How far the index's recall@10 may fall, per mode."""
     max_quarantined_rise: Share = 0.002
     """How far the share of refused rows may rise, on top of chance."""
-    min_events_ratio: Share = 0.5
-    """Fewest events of a type: in all against the current release, and on a window's last day against the
-    usual one. What a Poisson count explains is always allowed."""
-    max_events_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    min_events_ratio: Share = 0.7
+    """Fewest events of a type, against the current release. What a Poisson count explains is allowed."""
+    max_events_ratio: Ratio = 2.0
     """Most events of a type, likewise."""
+    min_last_day_ratio: Share = 0.5
+    """Fewest events of a type on a window's last day, against its usual days, likewise."""
+    max_last_day_ratio: Ratio = 2.0
+    """Most events of a type on a window's last day, likewise."""
     min_neighbour_overlap: Share | None = None
     """Least mean share of an item's ten nearest neighbours that stay; by default it is only reported."""

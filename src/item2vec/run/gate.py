@@ -235,30 +235,33 @@ class _Comparison:
     def events(self) -> Iterator[Check]:
         current, new = (side["by_type"] for side in self.figures("events"))
         other = self.other_rules(RULES_OF_COUNTS)
+        bounds = self.settings.min_events_ratio, self.settings.max_events_ratio
         for kind in sorted({*current, *new}):
             before, after = current.get(kind, 0), new.get(kind, 0)
             if other:
                 yield _not_compared(f"events {kind}", before, after, f"number of {kind} events: {other}")
             else:
                 words = f"there are {after:,} {kind} events, in the current release {before:,}"
-                yield self._count(f"events {kind}", before, after, words)
+                yield self._count(f"events {kind}", before, after, words, bounds)
 
     def last_day(self) -> Iterator[Check]:
         """Compare a window's last day with its own usual: in a long window one bad day hardly shows."""
         last = self.new.figures["events"].get("last_day")
         if last is None:
             return
+        bounds = self.settings.min_last_day_ratio, self.settings.max_last_day_ratio
         for kind in sorted({*last["usual"], *last["events"]}):
             before, after = last["usual"].get(kind, 0), last["events"].get(kind, 0)
             words = f"{last['day']} has {after:,} {kind} events, {last['compared_with']} has {before:,.0f}"
-            yield self._count(f"last day {kind}", before, after, words)
+            yield self._count(f"last day {kind}", before, after, words, bounds)
 
-    def _count(self, name: str, before: float, after: float, words: str) -> Check:
+    def _count(
+        self, name: str, before: float, after: float, words: str, ratios: tuple[float, float]
+    ) -> Check:
         """Bound a count by ratios to another one, give or take what two Poisson counts explain."""
-        least, most = self.settings.min_events_ratio, self.settings.max_events_ratio
         low, high = (
             ratio * before + sign * self.z * math.sqrt(after + ratio**2 * before)
-            for ratio, sign in ((least, -1), (most, 1))
+            for ratio, sign in zip(ratios, (-1, 1), strict=True)
         )
         if after < low:
             return Check(name, before, after, low, False, words + (": they vanished" if after == 0 else ""))
