@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+F = TypeVar("F", bound=Callable[..., Any])
+compiled: Callable[[F], F] = njit(cache=True, nogil=True)
+"""Compile a function; the machine code is kept beside its file. It sees changes of that file only."""
 QUOTE = 34
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _copy(data: Any, lefts: Any, rights: Any, doubled: Any, offsets: Any, out: Any) -> None:
     """Copy each slice behind the one before; of doubled quotes only one is kept."""
     at = 0

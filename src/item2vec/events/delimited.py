@@ -13,17 +13,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
-from item2vec.events.cells import texts
+from item2vec.events.cells import compiled, texts
 from item2vec.events.lines import MAX_LINE_BYTES, Lines, text_faults
 from item2vec.events.reasons import BLANK_LINE, CODES
 
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint16]
 NEWLINE, RETURN, QUOTE = 10, 13, 34
-OPEN, STRAY = CODES["open quote"], CODES["stray quote"]
-TOO_FEW, TOO_MANY = CODES["too few fields"], CODES["too many fields"]
+FINE, BLANK, OPEN, STRAY, TOO_FEW, TOO_MANY = range(6)
+"""What a record is, as an index into ``REASON`` (numba's cache sees one file only, so not its codes)."""
+REASON = np.array(
+    [0, BLANK_LINE]
+    + [CODES[text] for text in ("open quote", "stray quote", "too few fields", "too many fields")],
+    np.uint16,
+)
 PLAIN, DOUBLED, BROKEN = 0, 1, 2  # what a field is
 
 
@@ -55,13 +59,13 @@ class Records:
 
 def split_records(lines: Lines, n_fields: int, delimiter: int) -> Records:
     """Cut a block of lines into records of `n_fields` fields."""
-    found = tuple(np.empty(len(lines), kind) for kind in (np.int64, np.int64, np.uint16))
+    found = tuple(np.empty(len(lines), np.int64) for _ in range(3))
     # A record of n fields takes n bytes at least, its line ending included
     shape = (len(lines.data) // n_fields + 2, n_fields)
     cells = (np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.bool_))
     limits = (delimiter, MAX_LINE_BYTES, lines.last)
     n, n_whole, n_lines = _cut(lines.data, lines.starts, lines.ends, limits, found, cells)
-    first, final, codes = (one[:n] for one in found)
+    first, final, codes = found[0][:n], found[1][:n], REASON[found[2][:n]]
     starts, ends = lines.starts[first], lines.ends[final]
     whole = np.flatnonzero(codes == 0)
     if n:
@@ -72,7 +76,7 @@ def split_records(lines: Lines, n_fields: int, delimiter: int) -> Records:
     return Records(lines.first + first, starts, ends, codes, columns, n_lines)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cut(data: Any, starts: Any, ends: Any, limits: Any, found: Any, cells: Any) -> tuple[int, int, int]:
     """Fill in each record's first and final line and code, and the fields of the well-formed ones.
 
@@ -91,18 +95,18 @@ def _cut(data: Any, starts: Any, ends: Any, limits: Any, found: Any, cells: Any)
             if b == len(starts) and not last and ends[-1] - starts[a] <= longest:
                 break  # the block ends inside quotes
         if starts[a] == ends[a]:
-            code = BLANK_LINE
+            code = BLANK
         elif b < len(starts) and (not joined or ends[b] - starts[a] <= longest):
             row = cells[0][n_whole], cells[1][n_whole], cells[2][n_whole]
             code = _read_record(data, starts[a], ends[b], delimiter, joined, row)
-        if joined and code != 0:
+        if joined and code != FINE:
             b, code = a, OPEN
         first[n], final[n], codes[n] = a, b, code
-        n, n_whole, a = n + 1, n_whole + (code == 0), b + 1
+        n, n_whole, a = n + 1, n_whole + (code == FINE), b + 1
     return n, n_whole, a
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _odd(data: Any, start: int, end: int) -> bool:
     """Tell whether a line has an odd number of quotes."""
     quotes = 0
@@ -111,7 +115,7 @@ def _odd(data: Any, start: int, end: int) -> bool:
     return quotes % 2 == 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read_record(data: Any, at: int, end: int, delimiter: int, joined: bool, row: Any) -> int:
     """Fill in the fields of one record and return its code."""
     lefts, rights, doubled = row
@@ -127,11 +131,11 @@ def _read_record(data: Any, at: int, end: int, delimiter: int, joined: bool, row
             break
         at = after + 1
     if count == len(lefts):
-        return 0
+        return FINE
     return TOO_FEW if count < len(lefts) else TOO_MANY
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read_field(data: Any, at: int, end: int, delimiter: int, joined: bool) -> tuple[int, int, int, int]:
     """Return where a field's text begins and ends, where the field ends, and what it is."""
     p = at

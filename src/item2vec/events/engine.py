@@ -70,7 +70,7 @@ class Engine:
             yield
         except duckdb.OutOfMemoryException as error:
             raise RunError(
-                f"memory and spill space ran out while reading {self.where} ({_first_line(error)});"
+                f"memory and spill space ran out while reading {self.where} ({first_line(error)});"
                 " free disk space or raise memory_limit"
             ) from None
         except Exception as error:
@@ -79,7 +79,7 @@ class Engine:
             if not isinstance(error, duckdb.Error):
                 raise
             raise SourceError(
-                f"{self.where} cannot be read: {_first_line(error)}; export it again or fix the mapping"
+                f"{self.where} cannot be read: {first_line(error)}; export it again or fix the mapping"
             ) from None
 
 
@@ -90,5 +90,6 @@ def is_interrupt(error: Exception) -> bool:
     return any(words in str(error) for words in ("Query interrupted", "INTERRUPT Error"))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of a library's message."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__

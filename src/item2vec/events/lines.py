@@ -65,6 +65,14 @@ class LineReader:
         self._file = file
         self._kept = b""
         self._lines_before = 0
+        self._newlines = 0
+        self._open_line = False
+        self._newline = b"\n"
+
+    @property
+    def physical(self) -> int:
+        """Lines read so far, counted from the bytes as they came, whatever became of them."""
+        return self._newlines + self._open_line
 
     def keep(self, lines: Lines, line: int) -> None:
         """Put the lines from `line` on (counted within the block) before the next block."""
@@ -72,9 +80,9 @@ class LineReader:
         self._lines_before -= len(lines) - line
 
     def __iter__(self) -> Iterator[Lines]:
-        rest, newline = self._start()
+        rest, newline = self._start(), self._newline
         while True:
-            chunk = self._stream.read(BLOCK_BYTES)
+            chunk = self._counted(self._stream.read(BLOCK_BYTES))
             data, last = rest + chunk, not chunk
             if last and not self._kept and not data:
                 return
@@ -92,13 +100,19 @@ class LineReader:
             if last:
                 return
 
-    def _start(self) -> tuple[bytes, bytes]:
+    def _counted(self, chunk: bytes) -> bytes:
+        self._newlines += chunk.count(self._newline)
+        self._open_line = not chunk.endswith(self._newline) if chunk else self._open_line
+        return chunk
+
+    def _start(self) -> bytes:
         """Read the first bytes: drop a byte-order mark and learn the line ending."""
         head: bytes = self._stream.read(BLOCK_BYTES)
         if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:4].count(0) in (2, 3):
             raise SourceError(f"{self._file} is UTF-16 or UTF-32 text; save it as UTF-8")
         old_mac = b"\n" not in head and b"\r" in head[:-1]  # a last one may be half of "\r\n"
-        return head.removeprefix(b"\xef\xbb\xbf"), b"\r" if old_mac else b"\n"
+        self._newline = b"\r" if old_mac else b"\n"
+        return self._counted(head.removeprefix(b"\xef\xbb\xbf"))
 
 
 def _cut_lines(block: bytes, newline: int, first: int, last: bool) -> Lines:
@@ -138,5 +152,7 @@ def text_faults(
 
 def raw_texts(lines: Lines, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> pa.StringArray:
     """Return refused records as text whatever their bytes are: what is not UTF-8 becomes ``\\xNN``."""
+    if (starts == ends).all():
+        return pa.array(np.full(len(starts), ""), pa.string())
     cuts = zip(starts.tolist(), np.minimum(ends, starts + MAX_LINE_BYTES).tolist(), strict=True)
     return pa.array([lines.text(a, b).decode("utf-8", "backslashreplace") for a, b in cuts], pa.string())

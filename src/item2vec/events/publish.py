@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from item2vec.artifacts.durable import fsync_path, walk_files
 from item2vec.errors import UsageError
 from item2vec.events.engine import BATCH_ROWS
 from item2vec.events.reasons import REASONS
@@ -51,6 +52,18 @@ def private_folder(out: Path) -> Iterator[Path]:
         yield private
     finally:
         shutil.rmtree(private, ignore_errors=True)
+
+
+def publish_folder(private: Path, target: Path, *, durable: bool) -> None:
+    """Give a finished folder its name; `durable` only when its bytes will survive a power cut."""
+    if durable:
+        for path in walk_files(private):
+            fsync_path(path)
+        for folder in sorted({path.parent for path in walk_files(private)} | {private}, reverse=True):
+            fsync_path(folder)
+    os.rename(private, target)
+    if durable:
+        fsync_path(target.parent)
 
 
 def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

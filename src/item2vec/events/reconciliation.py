@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, fields
 
 from item2vec.errors import CorruptArtifactError, DataError
 
-
 LINES = ("physical", "header", "blank", "records")
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from item2vec.errors import SourceError
-from item2vec.events.engine import Engine
+from item2vec.events.engine import BATCH_ROWS, Engine, first_line
 from item2vec.events.expressions import quote_name, quote_text
-from item2vec.events.files import Source
+from item2vec.events.files import Source, check_expansion
+
+MAX_COLUMNS = 4096
+CONTROLS = re.compile("[\0-\x1f]")
+RESERVED = ("__file", "__line", "__code", "__raw", "__types", "__type:", "__json", "__identity", "__body",
+            "__ignored", "__has_", "__plain_", "__kinds", "__outcome", "file_row_number")  # fmt: skip
+"""How the columns begin that the reader's own SQL adds."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +37,18 @@ class Scan:
         Rows (records) in the files.
     schemas : dict of str to dict
         For CSV and Parquet, each file's columns and their families (``text``, ``integer``, …).
+    lines : dict of str to int
+        For text, the physical lines and what they are (see ``Reconciliation``).
+    row_counts : dict of str to int
+        For Parquet, each file's rows as its footer says.
     """
 
     columns: tuple[str, ...]
     hashed: tuple[str, ...]
     rows_in: int
     schemas: dict[str, dict[str, str]]
+    lines: dict[str, int] = field(default_factory=dict)
+    row_counts: dict[str, int] = field(default_factory=dict)
 
 
 def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
@@ -45,19 +59,20 @@ def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
     SourceError
         If a file's footer cannot be read.
     """
-    schemas, rows = {}, 0
+    schemas, rows = {}, {}
     for file in source.paths:
         try:
             with pq.ParquetFile(file) as parquet:
-                schemas[file] = {field.name: _family(field.type) for field in parquet.schema_arrow}
-                rows += parquet.metadata.num_rows
-        except (OSError, pa.ArrowException) as error:
+                check_names(parquet.schema_arrow.names, file)
+                schemas[file] = {column.name: _family(column.type) for column in parquet.schema_arrow}
+                rows[file] = parquet.metadata.num_rows
+                check_expansion(file, _unpacked_bytes(parquet.metadata))
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise SourceError(
-                f"{file} is not a readable Parquet file ({error}); copy or export it again"
+                f"{file} is not a readable Parquet file ({first_line(error)}); copy or export it again"
             ) from None
     columns = tuple(dict.fromkeys(name for schema in schemas.values() for name in schema))
-    if len({name.casefold() for name in columns}) < len(columns):
-        raise SourceError(f"{source.paths[0]} has columns that differ only by case; rename them")
+    check_names(columns, source.paths[0])
     differ = "true" if len({tuple(schema.items()) for schema in schemas.values()}) > 1 else "false"
     raw = ", ".join(f"{quote_text(name)}: {quote_name(name)}" for name in columns)
     engine.run(
@@ -66,7 +81,69 @@ def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
         f" FROM read_parquet([{quote_files(source.paths)}], filename = '__file', file_row_number = true,"
         f" hive_partitioning = false, union_by_name = {differ})"
     )
-    return Scan(columns, columns, rows, schemas)
+    return Scan(columns, columns, sum(rows.values()), schemas, row_counts=rows)
+
+
+def _unpacked_bytes(metadata: Any) -> int:
+    """Return how large a Parquet file says it becomes; a row takes a byte at least."""
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    pages = sum(
+        group.column(j).total_uncompressed_size for group in groups for j in range(metadata.num_columns)
+    )
+    return max(int(pages), int(metadata.num_rows))
+
+
+def check_pages(scan: Scan, columns: Iterable[str]) -> None:
+    """Decode the columns of Parquet files once, checksums included, which SQL leaves out.
+
+    Raises
+    ------
+    SourceError
+        If a page is damaged; the message names the file.
+    """
+    wanted = set(columns)
+    for file, n_rows in scan.row_counts.items():
+        rows = 0
+        try:
+            with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+                names = [name for name in parquet.schema_arrow.names if name in wanted]
+                for batch in parquet.iter_batches(BATCH_ROWS, columns=names):
+                    rows += len(batch)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise SourceError(
+                f"{file} cannot be read: it is damaged ({first_line(error)}); copy or export it again"
+            ) from None
+        if rows != n_rows:
+            raise SourceError(
+                f"{file} is damaged (it says {n_rows:,} rows, it has {rows:,}); export it again"
+            )
+
+
+def check_names(names: Sequence[str], file: str) -> None:
+    """Make sure that a file's columns can be told apart and named in SQL.
+
+    Raises
+    ------
+    SourceError
+        If two names differ by case at most, one is empty, reserved or has a control character, or there are
+        too many.
+    """
+    if len(names) > MAX_COLUMNS:
+        raise SourceError(
+            f"{file} has more than {MAX_COLUMNS:,} columns (keys); leave out what is not needed"
+        )
+    met: dict[str, str] = {}
+    for at, name in enumerate(names):
+        twice = met.setdefault(name.casefold(), name)
+        if len(met) <= at:
+            raise SourceError(
+                f"{file} has the column {twice!r} twice (case is not told apart); rename one of them"
+            )
+        if not name or CONTROLS.search(name) or name.casefold().startswith(RESERVED):
+            raise SourceError(
+                f"{file} has a column without a name that can be used ({name!r}): it must not be"
+                f" empty, have control characters or start with {', '.join(RESERVED)}; rename it"
+            )
 
 
 def check_drift(scan: Scan, columns: Iterable[str]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from item2vec.events.engine import Engine
 from item2vec.events.files import Source
 from item2vec.events.scan import Scan, scan_parquet
-from item2vec.events.staging import scan_text
 
 
 def scan_source(engine: Engine, source: Source, view: str, staged: Path, bar: Any) -> Scan:
@@ -29,4 +28,6 @@ def scan_source(engine: Engine, source: Source, view: str, staged: Path, bar: An
     """
     if source.format == "parquet":
         return scan_parquet(engine, source, view)
+    from item2vec.events.staging import scan_text  # compiled code, which Parquet can do without
+
     return scan_text(engine, source, view, staged, bar)

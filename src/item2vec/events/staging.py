@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from item2vec.errors import SourceError
 from item2vec.events.cells import texts
@@ -18,10 +20,12 @@ from item2vec.events.delimited import Records, split_records
 from item2vec.events.engine import Engine
 from item2vec.events.expressions import quote_name, quote_text
 from item2vec.events.files import Source, TextStream
-from item2vec.events.lines import LineReader, Lines, raw_texts, text_faults
+from item2vec.events.json_lines import TYPE_NAMES, Keys, Table, object_tables
+from item2vec.events.lines import LineReader, Lines, raw_texts
 from item2vec.events.publish import open_writer
-from item2vec.events.reasons import BLANK_LINE, CODES
-from item2vec.events.scan import Scan, quote_files
+from item2vec.events.reasons import BLANK_LINE
+from item2vec.events.reconciliation import LINES
+from item2vec.events.scan import Scan, check_names, quote_files
 
 META_FIELDS = [
     ("__file", pa.string()),
@@ -29,8 +33,9 @@ META_FIELDS = [
     ("__code", pa.uint16()),
     ("__raw", pa.string()),
 ]
-SAMPLE_LINES = 1000
 DELIMITERS = ";\t,|"
+META = [name for name, _ in META_FIELDS]
+EXAMPLE = '{"user_id": "u1", "ts": 1709287200, "event_type": "click", "item_id": "i1"}'
 
 
 def scan_text(engine: Engine, source: Source, view: str, folder: Path, bar: Any) -> Scan:
@@ -42,59 +47,87 @@ def scan_text(engine: Engine, source: Source, view: str, folder: Path, bar: Any)
         If a file is damaged, is not UTF-8 text as a whole, or a CSV file has no usable header.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    staged, names, rows = [], {}, 0
-    for number, file in enumerate(source.paths):
-        staged.append(folder / f"{view}-{number:05d}.parquet")
+    names: dict[str, dict[str, str]] = {}
+    keys, lines = Keys(), Counter(dict.fromkeys(LINES, 0))
+    stage = Stage(folder, view, bar)
+    for file in source.paths:
         with TextStream(file) as stream:
             reader = LineReader(stream, file)
             if source.format == "csv":
-                columns, tables = _csv_tables(reader, file, source.delimiter)
+                columns, tables = _csv_tables(reader, file, source.delimiter, lines)
+                names[file] = dict.fromkeys(columns, "text")
             else:
-                columns, tables = _jsonl_tables(reader, file)
-            names[file] = dict.fromkeys(columns, "text")
-            rows += _stage(tables, columns if source.format == "csv" else (), file, staged[-1], bar)
+                tables = _json_tables(reader, file, keys, lines)
+            stage.write(file, tables)
+            lines["physical"] += reader.physical
     columns = tuple(dict.fromkeys(name for schema in names.values() for name in schema))
-    relation = f"read_parquet([{quote_files(staged)}], union_by_name = true, hive_partitioning = false)"
+    check_names(columns, source.paths[0])
+    relation = f"read_parquet([{quote_files(stage.files)}], union_by_name = true, hive_partitioning = false)"
     if source.format == "csv":
         engine.run(f"CREATE VIEW {view} AS SELECT * FROM {relation}")
-        return Scan(columns, columns, rows, names)
-    engine.run(f"CREATE VIEW {view} AS {_json_view(columns, relation)}")
-    return Scan(columns, ("__json",), rows, {})
+        return Scan(columns, columns, stage.rows, names, dict(lines))
+    if not keys.names:
+        raise SourceError(
+            f"no line of {source.paths[0]} is a JSON object; write one object a line, as in {EXAMPLE}"
+        )
+    engine.run(f"CREATE VIEW {view} AS {_json_view(keys.names, relation)}")
+    return Scan(tuple(keys.names), ("__identity",), stage.rows, {}, dict(lines))
 
 
-def _stage(tables: Iterator[pa.Table], columns: tuple[str, ...], file: str, target: Path, bar: Any) -> int:
-    """Write one file's records and return how many there are."""
-    rows = 0
-    schema = pa.schema([(name, pa.string()) for name in columns] + META_FIELDS)
-    with open_writer(target, schema) as writer:
-        for table in tables:
-            named = table.append_column("__file", pa.repeat(pa.scalar(file, pa.string()), len(table)))
-            writer.write_table(named.select(schema.names).cast(schema))
-            rows += len(table)
-            bar.update(len(table))
-    return rows
+class Stage:
+    """Parquet files of text cells; another one is begun where the file or its columns change."""
+
+    def __init__(self, folder: Path, view: str, bar: Any) -> None:
+        self.files: list[Path] = []
+        self.rows = 0
+        self._folder, self._view, self._bar = folder, view, bar
+
+    def write(self, file: str, tables: Iterator[Table]) -> None:
+        """Write the records of one file."""
+        writer, columns = None, None
+        try:
+            for cells in tables:
+                if writer is None or cells.keys() != columns:
+                    if writer is not None:
+                        writer.close()
+                    self.files.append(self._folder / f"{self._view}-{len(self.files):05d}.parquet")
+                    columns = cells.keys()
+                    schema = pa.schema(
+                        [(name, pa.string()) for name in columns if name not in META] + META_FIELDS
+                    )
+                    writer = open_writer(self.files[-1], schema)
+                table = pa.table(cells | {"__file": pa.repeat(pa.scalar(file), len(cells["__line"]))})
+                writer.write_table(table.select(schema.names))
+                self.rows += len(table)
+                self._bar.update(len(table))
+        finally:
+            if writer is not None:
+                writer.close()
 
 
-def _csv_tables(reader: LineReader, file: str, delimiter: str) -> tuple[tuple[str, ...], Iterator[pa.Table]]:
-    """Read the header; return the column names and the records, block by block."""
+def _csv_tables(
+    reader: LineReader, file: str, delimiter: str, counted: Counter[str]
+) -> tuple[tuple[str, ...], Iterator[Table]]:
+    """Read the header; return the column names and the records, block by block, counting their lines."""
     blocks = iter(reader)
     block = next(blocks, None)
     if block is None or not (block.ends > block.starts).any():
         raise SourceError(f"{file} has no line with column names; export it again with a header")
     header = int(np.argmax(block.ends > block.starts))
     columns = _header(block.text(int(block.starts[header]), int(block.ends[header])), file, delimiter)
-    blank = block.first + np.arange(header)
+    counted["header"] += 1
 
-    def tables() -> Iterator[pa.Table]:
-        if len(blank):
-            empty = {name: pa.nulls(len(blank), pa.string()) for name in columns}
-            yield _with_meta(
-                empty, blank, np.full(len(blank), BLANK_LINE, np.uint16), pa.array([""] * len(blank))
-            )
+    def tables() -> Iterator[Table]:
+        if header:
+            counted["blank"] += header
+            yield _refused(columns, np.arange(1, header + 1), np.full(header, BLANK_LINE), [""] * header)
         for lines in itertools.chain([block.after(header)], blocks):
             records = split_records(lines, len(columns), ord(delimiter))
             if records.n_lines < len(lines):
                 reader.keep(lines, records.n_lines)
+            spans = np.diff(records.lines, append=lines.first + records.n_lines)
+            counted["blank"] += int(spans[records.codes == BLANK_LINE].sum())
+            counted["records"] += int(spans[records.codes != BLANK_LINE].sum())
             yield from _record_tables(lines, records, columns)
 
     return columns, tables()
@@ -111,74 +144,61 @@ def _header(line: bytes, file: str, delimiter: str) -> tuple[str, ...]:
             f"{file} has a single column, {names[0][:80]!r}: its fields are not separated by {delimiter!r};"
             f" set delimiter = {json.dumps(other)}"
         )
-    folded = [name.casefold() for name in names]
-    twice = next((name for name in names if folded.count(name.casefold()) > 1), None)
-    if twice is not None:
-        raise SourceError(
-            f"{file} has the column {twice!r} twice (case is not told apart); rename one of them"
-        )
-    if "" in names or any(name.startswith("__") for name in names):
-        raise SourceError(f"{file} has a column without a name, or one that starts with '__'; rename it")
+    check_names(names, file)
     return names
 
 
-def _record_tables(lines: Lines, records: Records, columns: tuple[str, ...]) -> Iterator[pa.Table]:
-    """Yield the good records with their fields, then the others with their reason."""
-    good = records.codes == 0
+def _record_tables(lines: Lines, records: Records, columns: tuple[str, ...]) -> Iterator[Table]:
+    """Yield the good records with their fields, then the blank lines, then the others with their reason."""
+    codes = records.codes
+    good = codes == 0
     raw = texts(lines.data, records.starts[good], records.ends[good])
-    yield _with_meta(
-        dict(zip(columns, records.columns, strict=True)), records.lines[good], records.codes[good], raw
+    cells = dict(zip(columns, records.columns, strict=True))
+    yield cells | {"__line": pa.array(records.lines[good]), "__code": pa.array(codes[good]), "__raw": raw}
+    for bad in (codes == BLANK_LINE, (codes > 0) & (codes != BLANK_LINE)):
+        if bad.any():
+            raw = raw_texts(lines, records.starts[bad], records.ends[bad])
+            yield _refused(columns, records.lines[bad], codes[bad], raw)
+
+
+def _refused(columns: Iterable[str], lines: Any, codes: Any, raw: Any) -> Table:
+    """Return records without cells."""
+    nothing = {name: pa.nulls(len(raw), pa.string()) for name in columns}
+    return nothing | {
+        "__line": pa.array(lines, pa.int64()),
+        "__code": pa.array(codes, pa.uint16()),
+        "__raw": pa.array(raw, pa.string()),
+    }
+
+
+def _json_tables(reader: LineReader, file: str, keys: Keys, counted: Counter[str]) -> Iterator[Table]:
+    """Yield the records of a JSON Lines file, block by block, counting their lines."""
+    for lines in reader:
+        for table in object_tables(lines, keys, file):
+            blank = pc.sum(pc.equal(table["__code"], BLANK_LINE)).as_py() or 0
+            counted["blank"] += blank
+            counted["records"] += len(table["__code"]) - blank
+            yield table
+
+
+def _json_view(names: Sequence[str], relation: str) -> str:
+    """Return the SELECT of the values of all keys, their JSON types and what identifies an object.
+
+    The identity does not depend on the order of the keys, on white space, or on keys that are null or that
+    only other objects have.
+    """
+    columns = ", ".join(map(quote_name, names))
+    kinds = " ".join(f"WHEN '{letter}' THEN '{kind}'" for letter, kind in TYPE_NAMES.items())
+    types = ", ".join(
+        f"CASE substr(__types, {at}, 1) {kinds} END AS {quote_name('__type:' + name)}"
+        for at, name in enumerate(names, 1)
     )
-    if not good.all():
-        raw = raw_texts(lines, records.starts[~good], records.ends[~good])
-        empty = {name: pa.nulls(len(raw), pa.string()) for name in columns}
-        yield _with_meta(empty, records.lines[~good], records.codes[~good], raw)
-
-
-def _with_meta(cells: dict[str, pa.Array], lines: Any, codes: Any, raw: pa.Array) -> pa.Table:
-    return pa.table(cells | {"__line": pa.array(lines), "__code": pa.array(codes), "__raw": raw})
-
-
-def _jsonl_tables(reader: LineReader, file: str) -> tuple[tuple[str, ...], Iterator[pa.Table]]:
-    """Return the keys that the first lines use, and the lines, block by block."""
-    blocks = iter(reader)
-    block = next(blocks, None)
-    if block is None:
-        raise SourceError(f"{file} holds no line; export it again")
-    keys: dict[str, None] = {}
-    for start, end in zip(
-        block.starts[:SAMPLE_LINES].tolist(), block.ends[:SAMPLE_LINES].tolist(), strict=True
-    ):
-        try:
-            record = json.loads(block.text(start, end))
-        except ValueError:
-            continue
-        keys |= dict.fromkeys(record) if isinstance(record, dict) else {}
-    return tuple(keys), (table for lines in itertools.chain([block], blocks) for table in _line_tables(lines))
-
-
-def _line_tables(lines: Lines) -> Iterator[pa.Table]:
-    """Yield the lines that are text, then the others with their reason; JSON is read by SQL."""
-    codes = np.zeros(len(lines), np.uint16)
-    codes[lines.starts == lines.ends] = BLANK_LINE
-    text_faults(lines.data, lines.starts, lines.ends, codes)
-    good, numbers = codes == 0, lines.first + np.arange(len(lines))
-    raw = texts(lines.data, lines.starts[good], lines.ends[good])
-    yield _with_meta({}, numbers[good], codes[good], raw)
-    if not good.all():
-        raw = raw_texts(lines, lines.starts[~good], lines.ends[~good])
-        yield _with_meta({}, numbers[~good], codes[~good], raw)
-
-
-def _json_view(columns: tuple[str, ...], relation: str) -> str:
-    """Return the SELECT that takes the values of the known keys out of each line, as text."""
-    pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in columns]
-    found = ", ".join(f"cells[{i + 1}] AS {quote_name(name)}" for i, name in enumerate(columns))
+    cells = ", ".join(
+        f"{quote_text(name + '=')} || length({quote_name(name)}) || ':' || {quote_name(name)}"
+        for name in sorted(names)
+    )
     return (
-        f"SELECT {found}, __file, __line, __raw, __json, CASE WHEN __code = 0 AND __json IS NULL"
-        f" THEN {CODES['not a JSON object']} ELSE __code END AS __code FROM (SELECT *,"
-        f" json_extract_string(__json, [{', '.join(map(quote_text, pointers))}]) AS cells FROM (SELECT *,"
-        " CASE WHEN json_type(__text) = 'OBJECT' THEN CAST(json(__text) AS VARCHAR) END AS __json"
-        " FROM (SELECT *,"
-        f" CASE WHEN __code = 0 AND json_valid(__raw) THEN __raw END AS __text FROM {relation})))"
+        f"SELECT {columns}, {types}, __file, __line, __code, __raw,"
+        " CASE WHEN __code = 0 THEN __raw END AS __json,"
+        f" CASE WHEN __code = 0 THEN concat_ws(chr(31), {cells}) END AS __identity FROM {relation}"
     )
