@@ -15,6 +15,8 @@ from item2vec.sessions.config import SessionsConfig
 from item2vec.sessions.engine import SqlEngine
 
 _NEVER = 2**63 - 1
+# All white space: left to itself, TRIM takes Unicode's spaces in DuckDB and the one of ASCII in Spark.
+_BLANKS = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 _ACTIONS = ("click", "wishlist", "inquiry", "booking")
 
 
@@ -60,7 +62,7 @@ class Rules:
 
     def event_markets(self, n_items: int) -> pa.Array:
         """Return each item's most frequent event market, null where it has none."""
-        found = self.engine.fetch(_sql("item_markets"))
+        found = self.engine.fetch(_sql("item_markets", blanks=_BLANKS))
         rows = col.token_array(arrow_numbers(col.counter(n_items)), col.one_array(found["item_num"]))
         return col.take_or_null(found["market"], rows)
 
