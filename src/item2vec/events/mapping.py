@@ -10,8 +10,7 @@ from item2vec.events.config import EVENT_COLUMNS, EventsConfig
 from item2vec.events.expressions import LATEST_US, quote_name, quote_text
 
 REQUIRED = ("user_id", "ts", "item_id")
-JSON_ROW = "__json"  # the whole object, where the source is JSON Lines
-JSON_IDS = ("item_id", "user_id")  # the ids whose JSON types are looked at, in the order of __kinds
+JSON_TYPE = "__type:"  # how the columns begin that hold the JSON type of a key's values
 
 
 @dataclass(frozen=True)
@@ -117,15 +116,19 @@ class Mapping:
     def _told(self) -> dict[str, str]:
         """Return the SQL of what is told once per cell: plain texts, and the types that JSON gives ids."""
         told = {f"__plain_{ours}": sql.plain(quote_name(self._name(ours))) for ours in self._ids()}
-        if JSON_ROW in self.types:
-            told["__kinds"] = sql.json_kinds(JSON_ROW, [self._name(ours) for ours in JSON_IDS])
+        for ours in ("user_id", "item_id"):
+            if self._is_json(ours):
+                told[f"__kind_{ours}"] = quote_name(JSON_TYPE + self._name(ours))
         return told
+
+    def _is_json(self, ours: str) -> bool:
+        return JSON_TYPE + self._name(ours) in self.types
 
     def _item_kind(self) -> str:
         """Return the SQL of the type of an ``item_id``, where its rows may differ in it and none is set."""
-        if JSON_ROW not in self.types or self.config.id_type:
+        if not self._is_json("item_id") or self.config.id_type:
             return "NULL"
-        return "if(__kinds[1] = 'VARCHAR', 'a string', 'an integer')"
+        return "if(__kind_item_id = 'VARCHAR', 'a string', 'an integer')"
 
     def _text(self, ours: str) -> str:
         if ours not in self.columns:
@@ -211,10 +214,9 @@ class Mapping:
         return [] if latest is None else [(f"ts_us > {latest}", "after as_of")]
 
     def _json_checks(self, ours: str) -> list[tuple[str, str]]:
-        if JSON_ROW not in self.types:
+        if not self._is_json(ours):
             return []
-        kind = f"__kinds[{JSON_IDS.index(ours) + 1}]"
-        return [(f"{kind} NOT IN {sql.JSON_ID_TYPES}", f"{ours} is not a string or an integer")]
+        return [(f"__kind_{ours} NOT IN ('VARCHAR', 'BIGINT')", f"{ours} is not a string or an integer")]
 
     def _integer_checks(self) -> list[tuple[str, str]]:
         if self.id_type != "int64":

@@ -18,8 +18,8 @@ from item2vec.events.files import Source, check_expansion
 
 MAX_COLUMNS = 4096
 CONTROLS = re.compile("[\0-\x1f]")
-RESERVED = ("__file", "__line", "__code", "__raw", "__types", "__type:", "__json", "__identity", "__body",
-            "__ignored", "__has_", "__plain_", "__kinds", "__outcome", "file_row_number")  # fmt: skip
+RESERVED = ("__file", "__line", "__code", "__raw", "__types", "__type:", "__kind_", "__identity", "__body",
+            "__ignored", "__has_", "__plain_", "__outcome", "file_row_number")  # fmt: skip
 """How the columns begin that the reader's own SQL adds."""
 
 

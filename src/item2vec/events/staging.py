@@ -199,6 +199,5 @@ def _json_view(names: Sequence[str], relation: str) -> str:
     )
     return (
         f"SELECT {columns}, {types}, __file, __line, __code, __raw,"
-        " CASE WHEN __code = 0 THEN __raw END AS __json,"
         f" CASE WHEN __code = 0 THEN concat_ws(chr(31), {cells}) END AS __identity FROM {relation}"
     )
