@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from bad_input.case import Case, run
+from bad_input.table import all_cases
 
-MODULES = ("files", "records", "schema", "fields", "meaning")
-HERE = Path(__file__).parent / "bad_input"
-
-
-def sections() -> list[ModuleType]:
-    """The modules of cases, in the order of the table."""
-    return [
-        importlib.import_module(f"bad_input.{name}") for name in MODULES if (HERE / f"{name}.py").exists()
-    ]
-
-
-CASES: list[Case] = [case for module in sections() for case in module.CASES]
+CASES = all_cases()
 
 
 @pytest.mark.parametrize(

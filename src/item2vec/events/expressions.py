@@ -25,15 +25,12 @@ CURRENCY = r"^\s*([A-Z]{0,3}\p{Sc}|[A-Z]{1,3})?\s*|\s*(\p{Sc}|[A-Z]{3})?\s*$"
 LATEST_US = (LATEST - EPOCH) // timedelta(microseconds=1)
 CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
 NAIVE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({CLOCK})?$"
-ZONED = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{CLOCK} ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$"
+ZONED = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{CLOCK} ?(Z|UTC|[+-](0[0-9]|1[0-8])(:?[0-5][0-9])?)$"
 SPACE = r"[\s\pZ\pC]"  # spaces of every script, and control characters
 BLANK = rf"^{SPACE}*$"
-PLAIN = (
-    "[!-~]+"  # printable ASCII without spaces: nothing to strip and nothing hidden, told in one cheap pass
-)
+PLAIN = "[!-~]+"  # printable ASCII without spaces: nothing to strip, nothing hidden, told in one cheap pass
 HIDDEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"  # controls, bidi and zero-width marks, separators of lines
 LONGEST_ID = 256
-JSON_ID_TYPES = "('VARCHAR', 'UBIGINT', 'BIGINT', 'NULL')"  # JSON's types of an id, null being none
 NUMBER = r"^[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?$"
 
 
@@ -180,7 +177,8 @@ def timestamp(name: str, kind: str, unit: str) -> str:
         zoned = kind == "TIMESTAMP WITH TIME ZONE"
         return f"epoch_us({column})" if zoned else f"epoch_us(TRY_CAST({column} AS TIMESTAMP))"
     if kind in INTEGERS:
-        return _scaled(f"TRY_CAST({column} AS BIGINT)", unit, name)
+        whole = f"TRY_CAST({column} AS BIGINT)"
+        return f"CASE WHEN {whole} IS NOT NULL THEN {_scaled(whole, unit, name)} END"
     if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
         return _scaled_real(f"TRY_CAST({column} AS DOUBLE)", unit, name)
     if kind != "VARCHAR":
@@ -239,12 +237,6 @@ def ignored_code(value: str, ignored: list[str]) -> str:
 def _branches(cases: dict[str, str]) -> str:
     """Return the branches; the values are compared stripped, as the cells are."""
     return "".join(f" WHEN {quote_text(value.strip())} THEN {then}" for value, then in cases.items()) + " END"
-
-
-def json_kinds(row: str, names: list[str]) -> str:
-    """Return the SQL of the list of types that JSON gives keys of the object in the column `row`."""
-    pointers = ("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
-    return f"json_type({row}, [{', '.join(map(quote_text, pointers))}])"
 
 
 def first_code(checks: list[tuple[str, str]]) -> str:
