@@ -119,12 +119,16 @@ BAD_FILES = {
         r"evaluate\.test_from: cannot read 'next week' as a time; write it like",
     ),
     "cut of no year": (
-        MINIMAL + "[evaluate]\nvalidation_from = 999999999999999999999\n",
+        MINIMAL + "[evaluate]\nvalidation_from = 999999999999999999\n",
         "is no time between",
     ),
     "cuts": (
         MINIMAL + "[evaluate]\nvalidation_from = 2025-02-22\ntest_from = '2025-02-15'\n",
         r"evaluate: validation_from \(2025-02-22\) lies after test_from \(2025-02-15\)",
+    ),
+    "one cut twice": (
+        MINIMAL + "[evaluate]\nvalidation_from = 2025-02-22\ntest_from = '2025-02-22T00:00:00'\n",
+        "are the same time .* leaves no validation session",
     ),
     "bands": (MINIMAL + "[evaluate]\nprice_bands = [60, 30]\n", r"price_bands: .*60.*30.*give ascending"),
     "band twice": (MINIMAL + "[evaluate]\nprice_bands = [30, 30]\n", "give ascending upper limits above 0"),

@@ -29,6 +29,8 @@ from item2vec.settings import found_settings, nearest, refusal
 
 # How a result is computed, not what it is: these keys do not enter the hash of their stage.
 NOT_HASHED = ("engine", "workers", "device", "memory_limit")
+LARGEST = 1_000_000
+"""Bytes of a run file; a device or a pipe would be read for ever."""
 Section = TypeVar("Section", bound=BaseModel)
 
 
@@ -227,11 +229,19 @@ def simulation_config(overrides: Sequence[str] = ()) -> MarketplaceConfig:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as handle:
-            document = tomllib.load(handle)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}; mend that line") from error
+            body = handle.read(LARGEST + 1)
+        if len(body) > LARGEST:
+            raise ConfigError(
+                f"{path} is larger than {LARGEST:,} bytes, so it is no run file; check the path"
+            )
+        document = tomllib.loads(body.decode())
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except ValueError as error:  # TOMLDecodeError among them, and a number of thousands of digits
+        reason = str(error).partition(";")[0]
+        raise ConfigError(f"{path} is not valid TOML: {reason}; mend that line") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} nests values too deeply for a run file; mend it") from error
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {error.strerror}; pipelines/ holds run files to start from"
@@ -267,7 +277,7 @@ def _apply(document: dict[str, Any], override: str) -> None:
 def _value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text  # --set run.name=demo needs no quotes
     return parsed["value"] if len(parsed) == 1 else text
 

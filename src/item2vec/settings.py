@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from math import inf
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +15,8 @@ from item2vec.errors import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 LONGEST = 80
 """Characters of a refused value that a message repeats."""
+LONGEST_LINE = 1000
+"""Characters of a line of a message; only a value that a check of its own repeats makes it longer."""
 _SHOULD_BE = "Input should be "
 _MEMBER = re.compile(
     r"int|float|str|bool|date|datetime|\w+Config|(literal|list|tuple|dict|constrained).*\[.*\]"
@@ -79,11 +82,14 @@ def found_settings(
     tuple of (BaseModel or None, list of str)
         The settings, without those that are wrong (None if they make no model then), and the problems.
     """
+    odd = {key: words for key, value in values.items() if (words := _odd(value))}
+    odd_lines = [f"{'.'.join(filter(None, (section, key)))} {words}" for key, words in odd.items()]
+    values = {key: value for key, value in values.items() if key not in odd}
     try:
-        return model.model_validate(dict(values)), []
+        return model.model_validate(values), odd_lines
     except ValidationError as error:
         faults = error.errors(include_url=False)
-    problems = _problems(model, section, faults, elsewhere)
+    problems = [*odd_lines, *_problems(model, section, faults, elsewhere)]
     wrong = {str(fault["loc"][0]) for fault in faults if fault["loc"]}
     try:
         return model.model_validate(
@@ -95,9 +101,10 @@ def found_settings(
 
 def refusal(origin: str, problems: Sequence[str]) -> ConfigError:
     """Return the error that names all problems of one origin, one a line."""
-    if len(problems) == 1:
-        return ConfigError(f"{origin}: {problems[0]}")
-    return ConfigError("\n  ".join([f"{origin} has {len(problems)} problems:", *problems]))
+    lines = [line if len(line) <= LONGEST_LINE else f"{line[:300]} … {line[-300:]}" for line in problems]
+    if len(lines) == 1:
+        return ConfigError(f"{origin}: {lines[0]}")
+    return ConfigError("\n  ".join([f"{origin} has {len(lines)} problems:", *lines]))
 
 
 def nearest(key: str, known: Sequence[str]) -> str:
@@ -105,6 +112,17 @@ def nearest(key: str, known: Sequence[str]) -> str:
     holding = [name for name in known if name.startswith(key) or key in name.split("_")]
     close = list(dict.fromkeys(holding or get_close_matches(key, known, n=3, cutoff=0.6)))[:3]
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+
+
+def _odd(value: Any) -> str:
+    """Say what no setting can be and many a library stumbles over, or nothing."""
+    if isinstance(value, str) and "\0" in value:
+        return f"holds a NUL character: {_short(value)}"
+    if isinstance(value, int | float) and abs(value) >= 2**63 and value not in (inf, -inf):
+        return "is a number beyond 64 bits, which no setting needs"
+    inner = value if isinstance(value, list | tuple) else ()
+    inner = [*value, *value.values()] if isinstance(value, Mapping) else inner
+    return next((words for one in inner if (words := _odd(one))), "")
 
 
 def _problems(

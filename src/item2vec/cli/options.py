@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from item2vec.errors import Item2VecError, RunError
+from item2vec.errors import Item2VecError, RunError, UsageError
 
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 UNEXPECTED = 1
+_FOREIGN = re.compile("[\ud800-\udfff]")  # how Python spells the bytes of a name that is not UTF-8
 
 
 def _runs(incomplete: str) -> list[str]:
@@ -92,6 +94,12 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
                 traceback.print_exception(error)
             if isinstance(error, Item2VecError):
                 _fail(str(error), error.exit_code)
+            if isinstance(error, UnicodeEncodeError) and _FOREIGN.search(error.object):
+                _fail(
+                    f"{error.object!r} holds bytes that are no UTF-8 text, which the libraries that write"
+                    " files cannot name; rename the file or folder",
+                    UsageError.exit_code,
+                )
             if isinstance(error, OSError) and error.errno is not None:  # the operating system's, no bug
                 _fail(str(_refused(error)), RunError.exit_code)
             _fail(

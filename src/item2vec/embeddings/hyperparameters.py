@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from sys import float_info
 from typing import Any
 
 from item2vec.errors import ConfigError
 
 ENGINES = {"numba": "item2vec.embeddings.numba_engine:NumbaEngine"}
 MAX_VECTOR_SIZE = 1024
+MAX_NOISE = 10_000  # per window: a buffer of this many rows per thread
+MAX_INT = 2**63 - 1
 
 
-def _is_int(low: int, high: int | None = None) -> Callable[[Any], bool]:
+def _is_int(low: int, high: int = MAX_INT) -> Callable[[Any], bool]:
     def check(x: Any) -> bool:
-        return isinstance(x, int) and not isinstance(x, bool) and x >= low and (high is None or x <= high)
+        return isinstance(x, int) and not isinstance(x, bool) and low <= x <= high
 
     return check
 
 
 def _is_number(low: float, above: bool = False) -> Callable[[Any], bool]:
     def check(x: Any) -> bool:
-        if isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x):
+        if (
+            isinstance(x, bool)
+            or not isinstance(x, int | float)
+            or not -float_info.max <= x <= float_info.max
+        ):
             return False
         return x > low if above else x >= low
 
@@ -38,8 +45,11 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda x: x == "session" or _is_int(1)(x),
         '"session" or a whole number of clicks, at least 1',
     ),
-    "negative": (_is_int(1), "a whole number, at least 1 (without noise all vectors collapse into one)"),
-    "market_negative": (_is_int(0), "a whole number, at least 0"),
+    "negative": (
+        _is_int(1, MAX_NOISE),
+        f"a whole number, at least 1, at most {MAX_NOISE:,} (without noise all vectors collapse into one)",
+    ),
+    "market_negative": (_is_int(0, MAX_NOISE), f"a whole number, at least 0, at most {MAX_NOISE:,}"),
     "epochs": (_is_int(1), "a whole number, at least 1"),
     "alpha": (_is_number(0, above=True), "a number above 0"),
     "min_alpha": (_is_number(0), "a number from 0 to alpha"),

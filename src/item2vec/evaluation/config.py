@@ -67,8 +67,15 @@ class EvaluateConfig(BaseModel):
     @model_validator(mode="after")
     def _cuts_in_their_order(self) -> Self:
         t1, t2 = self.validation_from, self.test_from
-        if t1 is not None and t2 is not None and _microseconds(t1) > _microseconds(t2):
+        if t1 is None or t2 is None:
+            return self
+        if _microseconds(t1) > _microseconds(t2):
             raise ValueError(f"validation_from ({t1}) lies after test_from ({t2}); T1 must come first")
+        if _microseconds(t1) == _microseconds(t2):
+            raise ValueError(
+                f"validation_from and test_from are the same time ({t1}), which leaves no validation session;"
+                " for no validation give test_from alone, with validation = 0"
+            )
         return self
 
     @model_validator(mode="after")

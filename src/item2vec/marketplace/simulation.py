@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from item2vec.errors import ConfigError, UsageError
+from item2vec.errors import ConfigError, RunError, UsageError
 from item2vec.marketplace.config import MarketplaceConfig
 from item2vec.marketplace.files import LogWriter
 from item2vec.marketplace.geography import Markets
@@ -56,6 +56,8 @@ def simulate(
         If a setting is unknown or out of range.
     UsageError
         If `out_dir` holds something already.
+    RunError
+        If it cannot be written.
     """
     if config is not None and settings:
         raise ConfigError(f"give either config or keywords, not both (keywords: {', '.join(settings)})")
@@ -63,14 +65,23 @@ def simulate(
     out = Path(out_dir)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not an empty folder; remove it or choose another one")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    unfinished: Path | None = None
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         _write_world(unfinished, config, show_progress)
         unfinished.chmod(0o755)
         unfinished.replace(out)
+    except OSError as error:  # which names a folder that is gone by now
+        if error.errno is None:
+            raise
+        raise RunError(
+            f"cannot write {out}: {error.strerror}; choose another place, or check its permissions and free"
+            " space"
+        ) from error
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return out
 
 
