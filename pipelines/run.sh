@@ -4,7 +4,8 @@
 #   pipelines/run.sh pipelines/google_merch.toml --set train.workers=4
 #
 # A second start of the same run while the first still works stops at once with exit code 4. A run that was
-# killed goes on where it stopped. Exit codes: 0 fine, 2 settings, 3 data, 4 the run failed.
+# killed goes on where it stopped. Exit codes: 0 fine, 2 settings, 3 data, 4 the run failed,
+# 5 the gate refused the release.
 set -eu
 cd "$(dirname "$0")/.."
 exec "${ITEM2VEC:-.venv/bin/item2vec}" run --no-progress "$@"

@@ -43,6 +43,38 @@ def test_the_commands_exist() -> None:
     assert "make test" in ci
 
 
+def test_the_commands_have_the_options_that_are_shown() -> None:
+    from typer.main import get_command
+
+    from item2vec.cli import app
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    lines = re.findall(r"^item2vec (\w+)(.*)$", "\n".join(blocks("sh")), re.MULTILINE)
+    assert {"run", "show", "rollback"} <= {name for name, _ in lines}
+    for name, rest in lines:
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"--\w[\w-]*", rest.split("#")[0])) <= known, name
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    from item2vec.cli import app
+
+    codes = {
+        error.exit_code
+        for error in vars(item2vec.errors).values()
+        if isinstance(error, type) and issubclass(error, item2vec.errors.Item2VecError)
+    } | {0, 130}
+    sentence = re.search(r"Exit codes: ([^.]*)\.", README)
+    assert sentence is not None
+    assert set(map(int, re.findall(r"\b\d+\b", sentence[1]))) == codes
+    assert set(map(int, re.findall(r"\b\d+\b", str(app.info.epilog)))) == codes
+    every_night = README.split("## Every night")[1].split("\n## ")[0]
+    assert set(map(int, re.findall(r"^\| (\d+) \|", every_night, re.MULTILINE))) <= codes
+    for script in ("run.sh", "daily.sh"):
+        text = (ROOT / "pipelines" / script).read_text()
+        assert all(str(code) in text.split("set -eu")[0] for code in codes - {1, 130}), script
+
+
 def test_nothing_is_left_to_fill_in() -> None:
     for name in ("README.md", "CHANGELOG.md", "notebooks/LOG.md", "data/README.md"):
         text = (ROOT / name).read_text()
