@@ -44,8 +44,9 @@ class GateConfig(BaseModel):
     """Compare before publishing. Off: everything is published."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     """How sure the gate must be (one-sided) that a difference is not chance before it refuses."""
-    recall_tolerance: Share = 0.02
-    """Share of the current Recall that may be lost on top of chance: threads alone move it a little."""
+    recall_tolerance: Share = 0.01
+    """Share of the current Recall that may be lost on top of chance: another order of the same
+    training moves it by half a percent."""
     min_coverage_ratio: Share = 0.8
     """Least catalogue coverage, as a share of the current one."""
     max_items_gone: Share = 0.2

@@ -165,12 +165,12 @@ class _Comparison:
         if None in errors:
             return _not_compared("recall", before, after, f"{name}: a single test session gives no interval")
         chance = self.z * math.hypot(*(error or 0.0 for error in errors))
-        allowed = chance + self.settings.recall_tolerance * before
+        bound = before - chance - self.settings.recall_tolerance * before
         words = (
-            f"{name} is {after:.2f}, the current release has {before:.2f}; {allowed:.2f} less would be"
-            f" allowed ({chance:.2f} of it chance)"
+            f"{name} is {after:.2f}, the current release has {before:.2f} (by chance two such figures differ"
+            f" by up to {chance:.2f})"
         )
-        return _at_least("recall", before, after, before - allowed, words)
+        return _at_least("recall", before, after, bound, words)
 
     def items(self) -> Iterator[Check]:
         stability = self._stability()
