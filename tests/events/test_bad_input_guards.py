@@ -84,6 +84,6 @@ def test_every_case_fails_without_its_guard(tmp_path: Path, capsys: pytest.Captu
     total = sum(map(len, work.values()))
     with capsys.disabled():
         sys.stdout.write(
-            f"\nbad input: {len(work)} guards taken out; {total - len(survivors)} of {total} cases then failed\n"
+            f"\n{len(work)} guards taken out: {total - len(survivors)} of {total} bad-input cases failed\n"
         )
-    assert not survivors
+    assert not survivors, survivors

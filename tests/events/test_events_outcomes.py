@@ -11,8 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from event_logs import csv_text, event_row, jsonl_text, write_parquet
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from item2vec.errors import CorruptArtifactError, DataError, EmptyDataError, QuarantineError, SourceError
 from item2vec.events import Reconciliation, read_events
@@ -136,41 +134,6 @@ def test_an_id_with_another_body_is_quarantined_and_the_first_row_stands(
     assert [row["line"] for row in events.quarantine().to_pylist()] == (
         [10, 12] if kind == "csv" else [9, 11]
     )
-
-
-@settings(deadline=None, max_examples=25)
-@given(data=st.data())
-def test_any_mix_of_rows_reconciles_and_leaves_the_good_ones_unchanged(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("mix")
-    good = [csv_text([row]).splitlines()[1] for row in GOOD]
-    header = csv_text(GOOD).splitlines()[0]
-    bad = st.sampled_from(
-        [
-            "u,1,1,x,click",
-            'u,1,1,x,cl"ick,i,,,,',
-            '"u,1,1,x,click,i,,,,',
-            "u,x,0,y,click,i,,,,",
-            ",1,0,z,click,i,,,,",
-            "a,b,c,d,e,f,g,h,i,j,k",
-            "\0",
-        ]
-    )
-    again = data.draw(st.lists(st.sampled_from(good), max_size=4))
-    refused = data.draw(st.lists(bad, max_size=6))
-    lines = data.draw(st.permutations([*good, *again, *refused]))
-    cut = data.draw(st.integers(0, len(lines)))
-    for name, part in (("a", lines[:cut]), ("b", lines[cut:])):
-        (folder / f"{name}.csv").write_text("\n".join([header, *part]) + "\n")
-    events = read_events(folder, max_quarantined=1)
-    account = events.reconciliation
-    account.check()
-    assert (account.rows_in, account.ok, account.duplicate) == (len(lines), len(good), len(again))
-    assert account.n_quarantined == len(refused) == len(events.quarantine())
-    clean = folder / "clean.txt"
-    clean.write_text("\n".join([header, *good]) + "\n")
-    assert events.to_table().equals(read_events(clean).to_table())
 
 
 def test_above_the_limit_nothing_is_published_but_the_refused_rows_can_be_kept(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from bad_input.table import table
+
 from item2vec.events import EVENT_TYPES, EventsConfig, event_schema
 from item2vec.events.reasons import REASONS
 
@@ -21,3 +23,8 @@ def test_the_example_mapping_is_a_valid_config() -> None:
     config = EventsConfig(**tomllib.loads(PAGE.split("```toml")[1].split("```")[0])["events"])
     assert config.columns["event_id"] == ("visitor", "visit", "hit")
     assert config.items is not None
+
+
+def test_the_table_of_bad_input_is_that_of_the_cases() -> None:
+    shown = [line for line in PAGE.split("## Bad input")[1].splitlines() if line.startswith("|")]
+    assert shown == list(table())

@@ -57,7 +57,7 @@ def blanks() -> list[Case]:
         ("item_id of zero-width spaces", "item_id", "\u200b\u200b", STRIP),
     ]
     return [
-        row_case(name, {ours: value}, Quarantined(f"no {ours}"), guard, row="null, empty or blank id")
+        row_case(name, {ours: value}, Quarantined(f"no {ours}"), guard, row=f"null, empty or blank {ours}")
         for name, ours, value, guard in cases
     ]
 
