@@ -135,15 +135,13 @@ def _check_regular(file: str) -> None:
 
 def _expand(path: str) -> list[str]:
     """List the files that one path means."""
-    if "\0" in path:
-        raise SourceError(f"{path!r} holds a NUL character, as no path does; check the path")
     if os.path.isdir(path):
         with _named(path):
             inside = sorted(str(file) for file in _walk(path) if _is_data(file, path))
         if not inside:
             raise SourceError(f"the folder {path} holds no .csv, .jsonl or .parquet file; check the path")
         return inside
-    if os.path.lexists(path):
+    if _is_there(path):
         if not os.path.exists(path):
             raise SourceError(f"{path} is a link that leads nowhere, or no access is granted; check it")
         return [path]
@@ -153,6 +151,16 @@ def _expand(path: str) -> list[str]:
         hint = "no file matches this pattern" if glob.has_magic(path) else "no such file or folder"
         raise SourceError(f"{path!r}: {hint}; check the path (the current folder is {Path.cwd()})")
     return matches
+
+
+def _is_there(path: str) -> bool:
+    """Tell whether a file has exactly this name; what forbids to tell is an error."""
+    with _named(path):
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+    return True
 
 
 def _walk(root: str) -> Iterator[Path]:

@@ -52,8 +52,7 @@ def read_objects(
 @compiled
 def _read_line(data: Any, p: int, end: int, keys: Any, escaped_keys: bool, cells: Any, i: int) -> int:
     """Read one line and return its code."""
-    lefts, rights, kinds = cells
-    code, expected = FINE, 0
+    (lefts, rights, kinds), code, expected = cells, FINE, 0
     p = _skip(data, p, end)
     if p == end:
         return BLANK

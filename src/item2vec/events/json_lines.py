@@ -186,5 +186,10 @@ def _unescape(text: str) -> str:
 
 
 def _minify(text: str) -> str:
-    """Take the white space out of a nested value."""
-    return LAYOUT.sub(lambda match: match[1] or "", text)
+    """Take white space and needless escapes out of a nested value, so that equal values are equal texts."""
+
+    def plain(match: re.Match[str]) -> str:
+        string = match[1] or ""
+        return json.dumps(json.loads(string), ensure_ascii=False) if "\\" in string else string
+
+    return LAYOUT.sub(plain, text)

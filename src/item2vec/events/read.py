@@ -206,7 +206,7 @@ def _in_folders(keys: dict[str, Any], preset: Importer) -> dict[str, Any]:
     """Find an importer's files where a path is the folder of a whole download."""
     path = keys.get("path") or ()
     paths = [path] if isinstance(path, str | os.PathLike) else path
-    folders = [Path(one) for one in paths if Path(one).is_dir()]
+    folders = [Path(one) for one in paths if os.path.isdir(one)]
     if not folders or not preset.files:
         return keys
     found = keys | {

@@ -141,8 +141,8 @@ def check_names(names: Sequence[str], file: str) -> None:
             )
         if not name or CONTROLS.search(name) or name.casefold().startswith(RESERVED):
             raise SourceError(
-                f"{file} has a column without a name that can be used ({name!r}): it must not be"
-                f" empty, have control characters or start with {', '.join(RESERVED)}; rename it"
+                f"{file} has a column without a name that can be used ({name!r}): it is empty, has control"
+                " characters or is one that the reader uses itself; rename it"
             )
 
 

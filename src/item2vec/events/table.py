@@ -71,16 +71,9 @@ def write_event_table(
         alike = count_alike_items(engine, table) if mapping.id_type == "string" else 0
     finally:
         engine.close()
+    refusals = outcomes.quarantined, outcomes.ignored
     account = Reconciliation(
-        scan.rows_in,
-        outcomes.ok,
-        outcomes.duplicate,
-        outcomes.quarantined,
-        outcomes.ignored,
-        events,
-        attributes,
-        alike,
-        scan.lines,
+        scan.rows_in, outcomes.ok, outcomes.duplicate, *refusals, events, attributes, alike, scan.lines
     )
     account.check()
     source.check_unchanged()
