@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -27,6 +28,7 @@ from item2vec.artifacts import (
     release_ids,
     run_stages,
 )
+from item2vec.artifacts.manifest import canonical_json, describe_file, digest
 from item2vec.errors import CorruptArtifactError, DataError, SourceError, UsageError
 
 
@@ -169,6 +171,49 @@ def test_an_input_rebuilt_with_other_bytes_reruns_its_readers(folder: RunFolder,
         second = publish(folder, objects)
     assert second.id != first.id
     assert second.open("noise").figures == {}
+
+
+def test_a_forged_object_with_right_checksums_is_built_again(folder: RunFolder, log: Path) -> None:
+    _, release = run(folder, log)
+    place = release.object_path("double")
+    (place / "n.txt").chmod(0o644)
+    (place / "n.txt").write_text("99")
+    files = {"n.txt": describe_file(place / "n.txt")}
+    manifest = json.loads((place / "MANIFEST.json").read_text()) | {"files": files}
+    manifest["content"] = digest(canonical_json(manifest["files"]))
+    del manifest["sha256"]
+    (place / "MANIFEST.json").unlink()
+    (place / "MANIFEST.json").write_bytes(
+        canonical_json({**manifest, "sha256": digest(canonical_json(manifest))})
+    )
+    assert open_object(place)  # whole in itself
+    with pytest.raises(CorruptArtifactError, match="is not the object that release"):
+        read_release(folder.path).open("double")
+    states, again = run(folder, log)
+    assert states["double"] == "done"
+    assert again.id == release.id
+    assert (again.open("double").path / "n.txt").read_text() == "10"
+
+
+@pytest.mark.parametrize("name", ["CURRENT", "release"])
+@pytest.mark.parametrize("what", ["folder", "link"])
+def test_what_stands_in_the_place_of_a_file_is_refused_and_replaced(
+    folder: RunFolder, log: Path, tmp_path: Path, name: str, what: str
+) -> None:
+    _, release = run(folder, log)
+    path = folder.current if name == "CURRENT" else release.path
+    path.rename(tmp_path / "elsewhere")
+    if what == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CorruptArtifactError, match=path.name):
+        read_release(folder.path)
+    run(folder, log)
+    assert read_release(folder.path).id == release.id
+    assert path.is_file()
+    assert not path.is_symlink()
+    assert not folder.tmp.exists()
 
 
 def test_a_release_is_read_only_and_says_what_it_holds(folder: RunFolder, log: Path) -> None:

@@ -76,6 +76,8 @@ def replace_file(path: Path, body: bytes, *, scratch: Path, mode: int | None = N
     write_file(scratch, body)
     if mode is not None:
         os.chmod(scratch, mode)
+    if path.is_dir() and not path.is_symlink():  # damage: a rename puts no file over a folder
+        os.rename(path, scratch.with_name(f"{scratch.name}.old"))
     os.replace(scratch, path)
     fsync_path(path.parent)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -188,7 +189,7 @@ def read_release(path: str | Path, release_id: str | None = None) -> Release:
         If ``CURRENT`` or the release's file is damaged.
     """
     folder = RunFolder(path)
-    if not folder.current.is_file():
+    if not os.path.lexists(folder.current):
         others = _neighbours(folder.path)
         raise UsageError(f"{folder.path} holds no release{others}; make one with `item2vec run TOML`")
     found = _current_id(folder) if release_id is None else _full_id(folder, release_id)
@@ -207,7 +208,7 @@ def latest_release(folder: RunFolder) -> Release | None:
     Release or None
         None if the run has never had one.
     """
-    if not folder.current.exists():
+    if not os.path.lexists(folder.current):
         return None
     for release_id in (None, *release_ids(folder)):
         try:
@@ -218,8 +219,10 @@ def latest_release(folder: RunFolder) -> Release | None:
 
 
 def _current_id(folder: RunFolder) -> str:
-    found = folder.current.read_bytes().decode("ascii", "replace").removesuffix("\n")
-    if not is_id(found):
+    plain = folder.current.is_file() and not folder.current.is_symlink()
+    line = folder.current.read_bytes().decode("ascii", "replace") if plain else ""
+    found = line.removesuffix("\n")
+    if found == line or not is_id(found):
         raise CorruptArtifactError(f"{folder.current} is damaged: it names no release; repeat `item2vec run`")
     return found
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from item2vec.artifacts.folder import RunFolder
 from item2vec.artifacts.manifest import StageKey, StoredObject, fingerprint
-from item2vec.errors import CorruptArtifactError, SourceError
+from item2vec.artifacts.releases import read_release
+from item2vec.errors import CorruptArtifactError, Item2VecError, SourceError
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,8 @@ def run_stages(
 ) -> dict[str, StoredObject]:
     """Run the stages in their order; the caller holds the lock.
 
-    A stage whose key names an object that verifies is skipped. An object that does not verify is built again.
+    A stage whose key names an object that verifies is skipped. An object that does not verify, or is not the
+    one that the current release was made of, is built again.
 
     Parameters
     ----------
@@ -88,6 +90,7 @@ def run_stages(
         If an object cannot be written.
     """
     objects: dict[str, StoredObject] = {}
+    released = _released(folder)
     for stage in stages:
         began = time.perf_counter()
         sources = list(stage.sources()) if stage.sources else []
@@ -100,7 +103,7 @@ def run_stages(
             {name: stored.reference for name, stored in inputs.items()},
             fingerprint(sources),
         )
-        found = _find(folder, key)
+        found = _find(folder, key, released)
         if found is None:
             notify(StageEvent(stage.name, "started"))
             objects[stage.name] = folder.write(key, _guarded(stage, inputs, sources, before))
@@ -111,12 +114,26 @@ def run_stages(
     return objects
 
 
-def _find(folder: RunFolder, key: StageKey) -> StoredObject | None:
+def _released(folder: RunFolder) -> dict[str, str]:
+    """Return the checksums of the manifests that the current release was made of, by object."""
     try:
-        return folder.find(key)
+        stages = read_release(folder.path).body["stages"]
+    except Item2VecError:  # none yet, or damaged: publishing deals with that
+        return {}
+    return {stored["object"]: stored["manifest"] for stored in stages.values()}
+
+
+def _find(folder: RunFolder, key: StageKey, released: Mapping[str, str]) -> StoredObject | None:
+    try:
+        found = folder.find(key)
     except CorruptArtifactError as error:
         logger.warning("stage %s is built again: %s", key.stage, error)
         return None
+    if found is not None and released.get(found.id, found.manifest["sha256"]) != found.manifest["sha256"]:
+        # Whole in itself, yet another one: forged, or rebuilt by a run that did not get to its release.
+        logger.warning("stage %s is built again: %s is not what was released", key.stage, found.path)
+        return None
+    return found
 
 
 def _guarded(
