@@ -146,7 +146,9 @@ def folder_loop(folder: Path, kind: str) -> Path:
 
 
 def glob_loop(folder: Path, kind: str) -> str:
-    return str(folder_loop(folder, kind) / "**" / f"*.{kind}")
+    day = folder_loop(folder, kind)
+    (day / "more").symlink_to(day)
+    return str(day / "**" / f"*.{kind}")
 
 
 def pipe(folder: Path, kind: str) -> Path:
