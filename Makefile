@@ -3,15 +3,19 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-STAMP  := $(VENV)/.installed
+# What is installed beside the package; with `spark` its tests run too (450 MB, and Java).
+EXTRAS ?= report,test
+COMMA  := ,
+STAMP  := $(VENV)/.installed-$(subst $(COMMA),-,$(EXTRAS))
+OLDEST := build/duckdb-1.5
 
-.PHONY: demo test check check-long bench install clean
+.PHONY: demo test test-oldest-duckdb check check-long bench install clean
 
 # The stamp makes a second call start at once; a changed dependency list installs again.
 install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[report,test]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $(STAMP)
 
 demo: install  ## the whole way on a simulated marketplace: logs to report
@@ -19,6 +23,12 @@ demo: install  ## the whole way on a simulated marketplace: logs to report
 
 test: install  ## the test suite (the real logs join in when they lie beside the project)
 	$(BIN)/python -m pytest -m "not long"
+
+test-oldest-duckdb: install  ## the SQL of events and sessions on the oldest DuckDB that the package allows
+	test -d $(OLDEST) || $(PIP) install --quiet --no-deps --target $(OLDEST) 'duckdb==1.5.*'
+	PYTHONPATH=$(OLDEST) $(BIN)/python -c "import duckdb; assert duckdb.__version__.startswith('1.5.')"
+	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/events tests/sessions -m "not long and not real_data" \
+	  --ignore tests/sessions/test_sessions_spark.py
 
 check: install  ## style, formatting, types
 	$(BIN)/ruff check .

@@ -138,17 +138,15 @@ def _plain(error: Exception) -> Item2VecError:
 
 
 def _lines(error: Exception) -> list[str]:
-    """Return what failed and its causes, one a line, without the frames of the Java program."""
+    """Return the first line of what failed and of each of its causes."""
     if isinstance(error, Py4JJavaError):
-        text = str(error.java_exception.toString())
-        cause = error.java_exception.getCause()
+        found, cause = [], error.java_exception
         while cause is not None:
-            text += f"\n{cause.toString()}"
+            found.append(str(cause.toString()))
             cause = cause.getCause()
     else:
-        text = str(error).split("JVM stacktrace:", 1)[0]
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("at ")] or [type(error).__name__]
+        found = [str(error)]
+    return [text.strip().split("\n", 1)[0] or type(error).__name__ for text in found]
 
 
 def _no_memory(line: str) -> RunError:
