@@ -167,7 +167,12 @@ def id_types() -> list[Case]:
             "5 and '5' with id_type",
             Accepted(),
             write_mixed,
-            Guard("events/table.py", 'if source.format == "jsonl" and config.id_type is None:', "if True:"),
+            Guard(
+                "events/table.py",
+                'if source.format == "jsonl" and config.id_type is None:',
+                "if True:",
+                ((MAPPING, 'if not self._is_json("item_id") or self.config.id_type:', "if False:"),),
+            ),
             ("jsonl",),
             {"id_type": "string"},
             row='the same with id_type = "string" or "int64"',

@@ -49,5 +49,5 @@ def load_importer(name: str | None) -> Importer:
     sql = {
         key: text.replace("{malformed}", str(CODES["malformed row"])) for key, text in record["sql"].items()
     }
-    named = {key: tuple(record.get(key, ())) for key in ("needs", "carry")}
-    return Importer(record["events"], record.get("files", {}), **named, **sql)
+    needs, carry = (tuple(record.get(key, ())) for key in ("needs", "carry"))
+    return Importer(record["events"], record.get("files", {}), needs=needs, carry=carry, **sql)
