@@ -22,7 +22,7 @@ from item2vec.artifacts.temporary import temporary_place
 from item2vec.errors import ConfigError, MissingDependencyError, UsageError
 
 _LEAST_MB = 512  # Spark refuses a heap below 450 MiB
-# Java's second compiler costs more than it saves in so short a process: at a million events 50 s of processor time
+# Java's second compiler costs more than it saves in so short a process: at a million events 50 s of CPU time
 # against 29.
 _ONE_COMPILER = "-XX:TieredStopAtLevel=1"
 # What fails comes back as an exception; Java's own account of it would only fill the terminal.
