@@ -198,6 +198,9 @@ def edge_log(items):
         add("ties", 5 * S, "click", items[n], seq)
     for n in range(300):
         add("robot", n * S, "click", items[n % 5])
+    for n in range(300):  # a market without a name, the most frequent of an item whose market nobody knows
+        add("blank", n * S, "impression", second)
+        events[-1].market = "\u00a0"
     draw.shuffle(events)
     return events
 
