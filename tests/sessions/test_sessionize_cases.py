@@ -188,7 +188,10 @@ PAIRS = {
     "a pair met before in the day goes": (f"t@0 a@1 t@{H2} a@{H2 + 1}", "ta"),
     "in either order": (f"t@0 a@1 a@{H2} t@{H2 + 1} b@{H2 + 2}", "ta ab"),
     "another day counts again": (f"t@0 a@1 t@{DAY} a@{DAY + 1}", "ta ta"),
-    "the day is the session's first click's": (f"t@{DAY - 1} a@{DAY} t@{DAY + H2} a@{DAY + H2 + 1}", "ta ta"),
+    "the day is the session's first click's": (
+        f"b@{DAY - 1} t@{DAY} a@{DAY + 1} t@{DAY + H2} a@{DAY + H2 + 1}",
+        "bta ta",
+    ),
     "other pairs of the item stay": (f"t@0 a@1 t@{H2} b@{H2 + 1} t@{H4} c@{H4 + 1}", "ta tb tc"),
     "a session's own repeats stay": ("t@0 a@1 t@2 b@3 t@4 a@5", "tatbta"),
     "every click on the item goes": (f"t@0 a@1 t@{H2} a@{H2 + 1} b@{H2 + 2} a@{H2 + 3}", "ta tb"),
