@@ -336,3 +336,18 @@ def test_white_space_inside_text_stays_and_the_mapping_is_read_the_same_way(
         1,
         2,
     ]
+
+
+def test_no_two_different_rows_have_the_same_hash(tmp_path: Path) -> None:
+    texts = ["a", "a\x1fb", "b", "b\x1fa", "", None, "1:a", "1:a1:b", ":", "\x01"]
+    rows = [event_row(0, event_id=None) | {"x": one, "y": two} for one in texts for two in texts]
+    events = read_events(write_parquet(tmp_path / "log.parquet", rows), {"event_id": ""})
+    assert events.reconciliation.ok == len(set(events.to_table()["event_id"].to_pylist())) == len(rows)
+
+
+@pytest.mark.parametrize("parts", [(None,), (None, "Paris"), ("Paris", None)])
+def test_a_column_without_a_single_value_is_a_column(parts: tuple[str | None, ...], tmp_path: Path) -> None:
+    for n, market in enumerate(parts):  # pandas stores such a column with the Arrow type null
+        write_parquet(tmp_path / f"{n}.parquet", [event_row(4 * n + i, market=market) for i in range(4)])
+    markets = read_events(tmp_path).to_table()["market"].to_pylist()
+    assert sorted(markets, key=str) == sorted([market for market in parts for _ in range(4)], key=str)

@@ -6,7 +6,10 @@ import codecs
 import io
 import os
 import sys
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 PLAIN = {"·": "-", "→": "->", "…": "...", "×": "x", "−": "-", "’": "'"}
 
@@ -44,6 +47,14 @@ def prepare_streams() -> None:
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout, sys.stderr = _stream(1, sys.stdout), _stream(2, sys.stderr)
+    sys.unraisablehook = _without_echoes
+
+
+def _without_echoes(failure: UnraisableHookArgs) -> None:
+    """Leave out what a half-written Parquet file says when it is given up: the command has told the cause."""
+    where = getattr(failure.object, "__qualname__", "")
+    if not (isinstance(failure.exc_value, OSError) and where == "ParquetWriter.__del__"):
+        sys.__unraisablehook__(failure)
 
 
 def _stream(number: int, old: TextIO | None) -> TextIO:

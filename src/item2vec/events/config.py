@@ -80,7 +80,10 @@ def utc(instant: date | datetime) -> datetime:
     """Return the instant with its zone: a date is its midnight, a time without an offset is UTC."""
     if not isinstance(instant, datetime):
         return datetime.combine(instant, time(), UTC)
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    try:
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{instant} is outside the years 1 to 9999 in UTC") from None
 
 
 def _microseconds(instant: datetime) -> int:

@@ -183,8 +183,10 @@ class Mapping:
             cells = [f"coalesce(replace({cell}, '|', '\\|'), '\\N')" for cell in escaped]
             some = " OR ".join(f"{quote_name(name)} IS NOT NULL" for name in names)
             return f"CASE WHEN {some} THEN concat_ws('|', {', '.join(cells)}) END"
-        cells = [f"coalesce(CAST({quote_name(name)} AS VARCHAR), chr(1))" for name in sorted(self.hashed)]
-        return f"md5(concat_ws(chr(31), {', '.join(cells)}))"
+        # The length before each cell keeps cells apart whatever they hold; concat takes a null for nothing
+        cells = [f"CAST({quote_name(name)} AS VARCHAR)" for name in sorted(self.hashed)]
+        measured = ", ".join(f"length({cell}), ':', {cell}" for cell in cells)
+        return f"md5(concat({measured}))"
 
     def _checks(self) -> str:
         """Return the branches that name why a row is refused, the first that holds."""

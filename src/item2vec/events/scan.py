@@ -18,6 +18,7 @@ from item2vec.events.files import Source, check_expansion
 
 MAX_COLUMNS = 4096
 CONTROLS = re.compile("[\0-\x1f]")
+EMPTY = "null"  # the Arrow type of a column without a single value, which pandas writes
 RESERVED = ("__file", "__line", "__code", "__raw", "__types", "__type:", "__kind_", "__identity", "__body",
             "__ignored", "__has_", "__plain_", "__outcome", "file_row_number")  # fmt: skip
 """How the columns begin that the reader's own SQL adds."""
@@ -75,8 +76,13 @@ def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
     check_names(columns, source.paths[0])
     differ = "true" if len({tuple(schema.items()) for schema in schemas.values()}) > 1 else "false"
     raw = ", ".join(f"{quote_text(name)}: {quote_name(name)}" for name in columns)
+    empty = {name for name in columns if {schema.get(name, EMPTY) for schema in schemas.values()} == {EMPTY}}
+    cells = ", ".join(
+        f"CAST({quote_name(name)} AS VARCHAR) AS {quote_name(name)}" if name in empty else quote_name(name)
+        for name in columns
+    )
     engine.run(
-        f"CREATE VIEW {view} AS SELECT {_names(columns)}, __file, file_row_number + 1 AS __line,"
+        f"CREATE VIEW {view} AS SELECT {cells}, __file, file_row_number + 1 AS __line,"
         f" CAST(0 AS USMALLINT) AS __code, CAST(to_json({{{raw}}}) AS VARCHAR) AS __raw"
         f" FROM read_parquet([{quote_files(source.paths)}], filename = '__file', file_row_number = true,"
         f" hive_partitioning = false, union_by_name = {differ})"
@@ -156,16 +162,17 @@ def check_drift(scan: Scan, columns: Iterable[str]) -> None:
     """
     if not scan.schemas:
         return
-    first, wanted = next(iter(scan.schemas.items()))
-    for file, schema in scan.schemas.items():
-        for name in columns:
+    for name in columns:
+        typed = {file: schema for file, schema in scan.schemas.items() if schema.get(name, EMPTY) != EMPTY}
+        first, wanted = next(iter((typed or scan.schemas).items()))
+        for file, schema in scan.schemas.items():
             if name not in schema and name in scan.columns:
                 other = next(one for one, its in scan.schemas.items() if name in its)
                 raise SourceError(
                     f"{file} has no column {name!r}, {other} has; it has {', '.join(schema)}; export them"
                     " alike or read them apart"
                 )
-            if schema.get(name) != wanted.get(name):
+            if schema.get(name) not in (wanted.get(name), EMPTY):
                 raise SourceError(
                     f"{file} has {name!r} as {schema.get(name)}, {first} as {wanted.get(name)};"
                     " export them alike"
@@ -183,10 +190,6 @@ def _family(kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind):
         return "timestamp with time zone" if kind.tz else "timestamp"
     return "number" if pa.types.is_floating(kind) else str(kind)
-
-
-def _names(columns: Iterable[str]) -> str:
-    return ", ".join(quote_name(name) for name in columns)
 
 
 def quote_files(paths: Iterable[str | Path]) -> str:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from item2vec.events.config import MemoryLimit
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -46,11 +48,11 @@ class SessionsConfig(BaseModel):
     """In a user's day (UTC) two items meet in one session only; a later session loses the second of them."""
     booking_window_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 24.0
     """A booking belongs to a session that ended no longer than this before it."""
-    booked_weight: Positive = 5.0
-    """Weight of a session with bookings; the others weigh 1."""
+    booked_weight: Annotated[float, Field(gt=0, le=1000)] = 5.0
+    """Weight of a session with bookings, its visits per epoch; the others weigh 1."""
     engine: Literal["duckdb", "spark"] = "duckdb"
     """What runs the rules: DuckDB in this process, or Spark. The rows are the same."""
-    memory_limit: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] = "900MB"
+    memory_limit: MemoryLimit = "900MB"
     """Memory the SQL engine may use before it spills to disk."""
 
     @model_validator(mode="after")
