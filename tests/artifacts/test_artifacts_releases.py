@@ -331,3 +331,13 @@ def test_kill_9_leaves_no_half_object_and_the_next_run_finishes(tmp_path: Path, 
     contents = [{name: body for name, (_, _, body) in snapshot(run).items()} for run in (whole, folder)]
     assert contents[0] == contents[1]
     assert not list(folder.tmp.glob("*"))
+
+
+def test_a_published_release_gets_the_fsync_that_its_killed_writer_owed(
+    folder: RunFolder, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(folder, log)
+    seen = []
+    monkeypatch.setattr("os.fsync", lambda handle: seen.append(os.readlink(f"/proc/self/fd/{handle}")))
+    run(folder, log)
+    assert seen[-2:] == [str(folder.releases), str(folder.path)]

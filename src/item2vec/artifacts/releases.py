@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from item2vec.artifacts.durable import READ_ONLY, replace_file
+from item2vec.artifacts.durable import READ_ONLY, fsync_path, replace_file
 from item2vec.artifacts.folder import RunFolder
 from item2vec.artifacts.manifest import (
     FORMAT,
@@ -157,7 +157,10 @@ def make_current(release: Release) -> None:
     """Let ``CURRENT`` name a release, in one step; the caller holds the lock."""
     folder = release.folder
     line = f"{release.id}\n".encode()
-    if not _holds(folder.current, line):
+    fsync_path(folder.releases)  # whoever wrote the release may have been killed before
+    if _holds(folder.current, line):
+        fsync_path(folder.path)  # as may whoever named it
+    else:
         replace_file(folder.current, line, scratch=folder.scratch())
 
 
@@ -186,10 +189,11 @@ def read_release(path: str | Path, release_id: str | None = None) -> Release:
     UsageError
         If there is no such run or release.
     CorruptArtifactError
-        If ``CURRENT`` or the release's file is damaged.
+        If ``CURRENT`` or the release's file is damaged. A missing ``CURRENT`` is a damaged one as soon as
+        there is a release file.
     """
     folder = RunFolder(path)
-    if not os.path.lexists(folder.current):
+    if _is_bare(folder):
         others = _neighbours(folder.path)
         raise UsageError(f"{folder.path} holds no release{others}; make one with `item2vec run TOML`")
     found = _current_id(folder) if release_id is None else _full_id(folder, release_id)
@@ -206,9 +210,9 @@ def latest_release(folder: RunFolder) -> Release | None:
     Returns
     -------
     Release or None
-        None if the run has never had one.
+        None if the run has never had one: there is neither ``CURRENT`` nor a release file.
     """
-    if not os.path.lexists(folder.current):
+    if _is_bare(folder):
         return None
     for release_id in (None, *release_ids(folder)):
         try:
@@ -218,12 +222,35 @@ def latest_release(folder: RunFolder) -> Release | None:
     return None
 
 
+def predecessor(release: Release, known: Sequence[str]) -> str | None:
+    """Name the release that was current before this one, None for the first; it may be removed by now.
+
+    Parameters
+    ----------
+    release : Release
+    known : sequence of str
+        All releases, the newest first; one whose publisher noted nothing goes by their time.
+    """
+    if not release.gate:
+        return next(iter(known[known.index(release.id) + 1 :]), None)
+    earlier: str | None = release.gate["follows"]
+    return earlier
+
+
+def _is_bare(folder: RunFolder) -> bool:
+    return not os.path.lexists(folder.current) and not release_ids(folder)
+
+
 def _current_id(folder: RunFolder) -> str:
     plain = folder.current.is_file() and not folder.current.is_symlink()
     line = folder.current.read_bytes().decode("ascii", "replace") if plain else ""
     found = line.removesuffix("\n")
     if found == line or not is_id(found):
-        raise CorruptArtifactError(f"{folder.current} is damaged: it names no release; repeat `item2vec run`")
+        state = "damaged: it names no release" if os.path.lexists(folder.current) else "missing"
+        raise CorruptArtifactError(
+            f"{folder.current} is {state}; repeat `item2vec run`, or name one with `item2vec rollback"
+            f" {folder.path} --to RELEASE` (`item2vec show {folder.path} --releases` lists them)"
+        )
     return found
 
 
