@@ -92,6 +92,15 @@ def test_streams_that_are_closed_gone_or_full(place: Path, case: str) -> None:
     assert b"Exception ignored" not in found.stderr
 
 
+def test_a_full_standard_output_stops_no_run_and_blames_no_folder(place: Path) -> None:
+    found = shell(place, "run tiny.toml --set run.name=f", ">/dev/full")
+    lost = b"standard output: No space left on device; the work itself is done, only its output is lost"
+    assert (found.returncode, found.stderr.strip()) == (4, b"error: " + lost)
+    assert shell(place, "show f --verify").returncode == 0
+    failed = shell(place, "run nope.toml", ">/dev/full")
+    assert (failed.returncode, failed.stderr.count(b"\n")) == (2, 1)  # nothing was lost, for nothing was said
+
+
 def test_a_closed_stream_s_number_goes_to_no_file_of_the_run(place: Path) -> None:
     """Else what a library prints would end up in an artifact."""
     assert shell(place, "train tiny.toml --progress --set run.name=e", "2>&- >&-").returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -296,6 +297,24 @@ def test_a_damaged_current_release_stops_no_run(
     else:  # the newest release that can be read; of two of one age either is
         assert third.gate["follows"] in {first.id, second.id} - ({second.id} if harm == "release" else set())
         assert "a damaged release is passed over" in caplog.text
+
+
+def test_a_missing_current_does_not_switch_the_gate_off(runs: Runs, caplog: pytest.LogCaptureFixture) -> None:
+    runs.publish()
+    second = runs.publish({"events/rows_in": 10_101})
+    os.utime(second.path, (2e9, 2e9))  # the newest, whatever the clock's grain
+    runs.folder.current.unlink()
+    with pytest.raises(GateError, match=second.id[:12]):
+        runs.publish({RECALL: recall(10.0)})
+    assert "CURRENT is missing" in caplog.text
+    assert runs.publish({"events/rows_in": 10_102}).gate["follows"] == second.id
+
+
+def test_a_kill_between_the_first_release_and_current_is_mended_by_the_same_command(runs: Runs) -> None:
+    first = runs.publish()
+    runs.folder.current.unlink()
+    again = runs.publish()
+    assert (again.id, runs.folder.current.read_text().strip()) == (first.id, first.id)
 
 
 @pytest.mark.parametrize("note", ["", "  \n", "x" * 1001])

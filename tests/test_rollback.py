@@ -90,11 +90,30 @@ def test_a_damaged_release_is_not_gone_back_to(runs: Runs, stage: str) -> None:
     assert current(runs) == third.id
 
 
-def test_a_damaged_current_is_mended_by_naming_a_release(runs: Runs) -> None:
+def test_after_a_rollback_and_a_collection_there_is_still_a_way_back(runs: Runs) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    first, *_ = three(runs)
+    runs.publish({"events/rows_in": 10_104})
+    rollback(runs.folder, to=first.id)
+    runs.publish({"events/rows_in": 10_105})
+    with runs.folder.lock():
+        assert collect(runs.folder, keep=3, now=datetime.now(UTC) + timedelta(days=3)).releases > 0
+    assert rollback(runs.folder)[1].id == first.id
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_damaged_current_is_mended_by_naming_a_release(runs: Runs, missing: bool) -> None:
     _, second, _ = three(runs)
-    runs.folder.current.write_text("nothing\n")
-    with pytest.raises(CorruptArtifactError, match="CURRENT"):
+    if missing:
+        runs.folder.current.unlink()
+    else:
+        runs.folder.current.write_text("nothing\n")
+    with pytest.raises(CorruptArtifactError, match=r"CURRENT is .*rollback .* --to RELEASE"):
         rollback(runs.folder)
+    with pytest.raises(CorruptArtifactError, match=r"CURRENT is .*rollback .* --to RELEASE"):
+        read_release(runs.folder.path)
+    assert read_release(runs.folder.path, second.id).id == second.id
     code, said = call("show", runs.folder.path, "--releases")
     assert code == 0
     assert "CURRENT names none of them" in said

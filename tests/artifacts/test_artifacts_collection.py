@@ -102,6 +102,32 @@ def test_the_last_releases_and_what_they_need_stay(folder: RunFolder, five: list
     assert not folder.tmp.exists()
 
 
+def test_the_way_back_from_the_current_release_stays(folder: RunFolder) -> None:
+    """A, B, C, D; back to A; E follows A: from E the way back is A, which is the oldest of all."""
+    follows, made = [None, 0, 1, 2, 0], []
+    with folder.lock():
+        for number, before in enumerate(follows):
+            note = {"follows": None if before is None else made[before].id}
+            made.append(publish(folder, run_stages(folder, stages(number)), note))
+            for path in (made[-1].path, made[-1].object_path("model")):
+                age(path, 50 - 10 * number)
+        assert collected(folder).releases == 1
+        assert models(folder) == model_ids([made[0], *made[2:]])
+        assert collected(folder, keep=1).releases == 3  # whoever keeps one keeps no way back
+    assert models(folder) == model_ids(made[4:])
+
+
+def test_a_way_back_that_was_removed_ends_there(folder: RunFolder) -> None:
+    with folder.lock():
+        first, second = (
+            publish(folder, run_stages(folder, stages(number)), {"follows": before})
+            for number, before in enumerate((None, "0" * 32))
+        )
+        for one in (first, second):
+            age(one.path, 50)
+        assert collected(folder, keep=2).releases == 0
+
+
 @pytest.mark.parametrize("keep", range(7))
 def test_the_number_that_stays_is_the_setting(folder: RunFolder, five: list[Release], keep: int) -> None:
     with folder.lock():
@@ -186,8 +212,10 @@ def test_without_a_readable_current_nothing_is_removed(
         assert collected(folder) == Collected()
     assert "may be needed" in caplog.text
     folder.current.unlink()
+    caplog.clear()
     with folder.lock():
         assert collected(folder) == Collected()
+    assert "CURRENT is missing" in caplog.text
     folder.current.mkdir()
     with folder.lock():
         assert collected(folder) == Collected()

@@ -12,7 +12,7 @@ from pathlib import Path
 from item2vec.artifacts.durable import fsync_path, remove_tree, walk_files
 from item2vec.artifacts.folder import RunFolder
 from item2vec.artifacts.manifest import MANIFEST, is_id
-from item2vec.artifacts.releases import Release, read_release, release_ids
+from item2vec.artifacts.releases import Release, predecessor, read_release, release_ids
 from item2vec.errors import Item2VecError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -44,17 +44,19 @@ def collect(
 ) -> Collected:
     """Remove the releases, objects and checkpoints that are no longer needed; the caller holds the lock.
 
-    The current release stays, the last `keep` by their time of publication, every one younger than `min_age`,
-    and every object that one of these names. Objects and checkpoints younger than `min_age` stay too. A kill
-    in the middle leaves no half object under its name: release files go first, then objects are renamed into
-    ``tmp/`` and removed there.
+    These releases stay: the current one and those it came from, each the one that the next followed, `keep`
+    in all; the newest `keep` by their time of publication; every one younger than `min_age`. The first two
+    are the same unless a rollback left newer releases behind: then neither the way back nor what was left is
+    lost. Every object that one of them names stays, and so do objects and checkpoints younger than `min_age`.
+    A kill in the middle leaves no half object under its name: release files go first, then objects are
+    renamed into ``tmp/`` and removed there.
 
     Parameters
     ----------
     folder : RunFolder
         The run. Nothing is removed from one without a current release.
     keep : int
-        Newest releases that stay, whatever their age.
+        Releases that stay whatever their age, back from the current one and back from the newest one.
     min_age : timedelta
         Younger files stay. An object is as old as its manifest or folder, whichever changed last.
     now : datetime, optional
@@ -75,7 +77,7 @@ def collect(
     if keep < 0 or min_age < timedelta(0):
         raise UsageError(f"keep={keep} and min_age={min_age} must not be negative; keep=3 is the default")
     limit = ((now or datetime.now(UTC)) - min_age).timestamp()
-    if not folder.current.exists():
+    if not release_ids(folder) and not os.path.lexists(folder.current):
         return Collected()
     try:
         kept = _kept_releases(folder, keep, limit)
@@ -96,13 +98,17 @@ def collect(
 
 
 def _kept_releases(folder: RunFolder, keep: int, limit: float) -> dict[str, Release]:
-    current = read_release(folder.path)
     names = release_ids(folder)
     young = [name for name in names if _mtime(folder.releases / f"{name}.json") >= limit]
-    return {
-        current.id: current,
-        **{name: read_release(folder.path, name) for name in {*names[:keep], *young}},
-    }
+    kept = {name: read_release(folder.path, name) for name in {*names[:keep], *young}}
+    release = read_release(folder.path)
+    kept[release.id] = release
+    for _ in range(keep - 1):
+        before = predecessor(release, names)
+        if before not in names:  # there was none, or it was removed on purpose
+            break
+        release = kept[before] = read_release(folder.path, before)
+    return kept
 
 
 class _Removal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from item2vec.artifacts.folder import RunFolder
-from item2vec.artifacts.releases import Release, make_current, read_release, release_ids
+from item2vec.artifacts.releases import Release, make_current, predecessor, read_release, release_ids
 from item2vec.errors import CorruptArtifactError, UsageError
 
 
@@ -53,10 +53,7 @@ def _before(folder: RunFolder, current: Release | None) -> str:
     """Name the release that was current before this one."""
     assert current is not None
     known = release_ids(folder)
-    if current.gate:
-        earlier = current.gate["follows"]
-    else:  # by a publisher that noted nothing: go by the time
-        earlier = next(iter(known[known.index(current.id) + 1 :]), None)
+    earlier = predecessor(current, known)
     if earlier is None:
         raise UsageError(f"{current.id[:12]} is the first release of {folder.path}: nothing lies before it")
     if earlier not in known:
@@ -64,4 +61,4 @@ def _before(folder: RunFolder, current: Release | None) -> str:
             f"release {earlier[:12]}, which {current.id[:12]} followed, was removed by now; choose another"
             f" with --to, see `item2vec show {folder.path} --releases`"
         )
-    return str(earlier)
+    return earlier

@@ -19,6 +19,7 @@ from item2vec.cli.options import (
     run_folder,
     wants_bars,
 )
+from item2vec.errors import RunError
 
 RUNS = Path("runs")
 
@@ -274,5 +275,12 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line (the ``item2vec`` script)."""
     from item2vec.cli.streams import prepare_streams
 
-    prepare_streams()
-    return app(arguments)
+    lost = prepare_streams()
+    try:
+        return app(arguments)
+    except SystemExit as end:
+        if (reason := lost()) is None:
+            raise
+        done = "the work itself is done, only its output is lost" if not end.code else "its output is lost"
+        typer.echo(f"error: standard output: {reason}; {done}", err=True)
+        raise SystemExit(end.code or RunError.exit_code) from None

@@ -6,6 +6,7 @@ import codecs
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -17,27 +18,30 @@ PLAIN = {"·": "-", "→": "->", "…": "...", "×": "x", "−": "-", "’": "'"
 class _Patient(io.FileIO):
     """A stream whose reader may go away, as in ``item2vec run … | head -1``: the rest goes nowhere.
 
-    What else the system refuses (a full disk) is told once to who writes to standard output, and to nobody on
-    standard error, where errors are told.
+    What else the system refuses (a full disk) stops no work either: it is remembered, and told in the end.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(number, "wb", closefd=False)
-        self._gone = False
+        self.failure: OSError | None = None
 
     def write(self, data: Any) -> int:
-        if not self._gone:
+        if self.failure is None:
             try:
                 return super().write(data)
             except OSError as error:
-                self._gone = True
-                if not isinstance(error, BrokenPipeError) and self.fileno() == 1:
-                    raise
+                self.failure = error
         return memoryview(data).nbytes
 
 
-def prepare_streams() -> None:
-    """Make standard output and error safe to write to, in a process of the command line's own."""
+def prepare_streams() -> Callable[[], str | None]:
+    """Make standard output and error safe to write to, in a process of the command line's own.
+
+    Returns
+    -------
+    callable
+        To be asked in the end: why some of the output was lost, None if all was written or nobody reads it.
+    """
     for number in range(3):  # or the next file that is opened takes the number, and its bytes
         try:
             os.fstat(number)
@@ -46,8 +50,16 @@ def prepare_streams() -> None:
     codecs.register_error("item2vec", _spelled)
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout, sys.stderr = _stream(1, sys.stdout), _stream(2, sys.stderr)
+    output, errors = _Patient(1), _Patient(2)
+    sys.stdout, sys.stderr = _stream(output, sys.stdout), _stream(errors, sys.stderr)
     sys.unraisablehook = _without_echoes
+
+    def lost() -> str | None:
+        sys.stdout.flush()
+        failure = output.failure
+        return None if failure is None or isinstance(failure, BrokenPipeError) else failure.strerror
+
+    return lost
 
 
 def _without_echoes(failure: UnraisableHookArgs) -> None:
@@ -57,15 +69,16 @@ def _without_echoes(failure: UnraisableHookArgs) -> None:
         sys.__unraisablehook__(failure)
 
 
-def _stream(number: int, old: TextIO | None) -> TextIO:
+def _stream(patient: _Patient, old: TextIO | None) -> TextIO:
     if old is not None:
         try:
             old.flush()
         except OSError:
             pass
     encoding = getattr(old, "encoding", None) or "utf-8"
-    buffer = io.BufferedWriter(_Patient(number))
-    return io.TextIOWrapper(buffer, encoding, "item2vec", line_buffering=True, write_through=number == 2)
+    plain = patient.fileno() == 2
+    buffer = io.BufferedWriter(patient)
+    return io.TextIOWrapper(buffer, encoding, "item2vec", line_buffering=True, write_through=plain)
 
 
 def _spelled(error: UnicodeError) -> tuple[str | bytes, int]:
