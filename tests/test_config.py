@@ -295,3 +295,9 @@ def test_settings_of_a_simulation_alone() -> None:
         simulation_config(["simulate.n_users=0"])
     with pytest.raises(ConfigError, match=r"(?s)3 problems:.*'days=3'.*--set train.*n_users"):
         simulation_config(["simulate.n_users=0", "train.epochs=3", "days=3"])
+
+
+def test_a_byte_order_mark_before_the_first_line_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "windows.toml"
+    path.write_text('[events]\npath = "log.csv"\n', "utf-8-sig")
+    assert RunConfig.from_toml(path).events.path == ("log.csv",)

@@ -234,7 +234,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             raise ConfigError(
                 f"{path} is larger than {LARGEST:,} bytes, so it is no run file; check the path"
             )
-        document = tomllib.loads(body.decode())
+        document = tomllib.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except ValueError as error:  # TOMLDecodeError among them, and a number of thousands of digits

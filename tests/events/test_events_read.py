@@ -351,3 +351,17 @@ def test_a_column_without_a_single_value_is_a_column(parts: tuple[str | None, ..
         write_parquet(tmp_path / f"{n}.parquet", [event_row(4 * n + i, market=market) for i in range(4)])
     markets = read_events(tmp_path).to_table()["market"].to_pylist()
     assert sorted(markets, key=str) == sorted([market for market in parts for _ in range(4)], key=str)
+
+
+def test_a_disk_that_is_full_is_told_in_plain_words(log: Path, tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys; from item2vec.events import read_events\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
+        "try:\n    read_events(sys.argv[1])\n"
+        "except Exception as error:\n    sys.stdout.write(f'{type(error).__name__}: {error}')"
+    )
+    found = subprocess.run([sys.executable, "-c", code, str(log)], capture_output=True, check=True, text=True)
+    assert found.stdout.startswith("RunError: no writing of the events at ")
+    assert "File too large" in found.stdout
+    assert "free some space" in found.stdout

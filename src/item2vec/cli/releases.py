@@ -58,6 +58,7 @@ def release_document(release: Release, current: str | None) -> dict[str, Any]:
         "written_at": release.written_at.isoformat(timespec="seconds"),
         "k": evaluated.get("k"),
         "recall": evaluated.get("next_item", {}).get("item2vec", {}).get("recall"),
+        "as_of": release.config.get("events", {}).get("as_of"),
         "events": release.figures.get("events", {}).get("events"),
         "gate": dict(release.gate),
     }
@@ -105,7 +106,9 @@ def _release_line(found: Mapping[str, Any]) -> str:
         return f"{head} damaged: {found['damaged']}"
     recall = found["recall"] or {}
     figure = "no Recall" if recall.get("value") is None else f"Recall@{found['k']} {recall['value']:.2f}"
-    return f"{head} {found['written_at'][:16].replace('T', ' ')}   {figure:<17} {gate_summary(found['gate'])}"
+    night = f"as of {found['as_of']:<13}" if found["as_of"] else ""  # else nights made up for look alike
+    when = found["written_at"][:16].replace("T", " ")
+    return f"{head} {when}   {night}{figure:<17} {gate_summary(found['gate'])}"
 
 
 def roll_back(folder: Path, to: str | None) -> None:

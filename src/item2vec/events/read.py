@@ -10,7 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from item2vec.errors import SourceError, UsageError
+from item2vec.errors import RunError, SourceError, UsageError
 from item2vec.events.config import AttributesConfig, EventsConfig
 from item2vec.events.container import Events
 from item2vec.events.files import find_source
@@ -92,6 +92,8 @@ def read_events(
         If no row is left.
     ConfigError, UsageError
         If a setting is unknown, contradictory or out of range, or `out` exists.
+    RunError
+        If memory or disk space runs out, or the disk refuses to write.
     """
     keys = {
         "path": path,
@@ -125,10 +127,18 @@ def _publish(
     """Write the table in private and rename it when it is complete."""
     keep_alive = TemporaryFolder("item2vec-events-") if out is None else None
     target = keep_alive.path / "events" if keep_alive else Path(out or "")
-    with private_folder(target) as private:
-        write_event_table(settings, preset, private, quarantine, show_progress)
-        Events.open(private / "table")
-        publish_folder(private / "table", target, durable=out is not None)
+    try:
+        with private_folder(target) as private:
+            write_event_table(settings, preset, private, quarantine, show_progress)
+            Events.open(private / "table")
+            publish_folder(private / "table", target, durable=out is not None)
+    except OSError as error:
+        if error.errno is None:  # not the operating system's: a library's own subclass
+            raise
+        raise RunError(
+            f"no writing of the events at {error.filename or target} ({error.strerror}); free some space or"
+            " check the permissions, or choose another out"
+        ) from error
     return dataclasses.replace(Events.open(target), _keep_alive=keep_alive)
 
 
