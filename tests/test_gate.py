@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pyarrow as pa
 import pytest
 
 from item2vec.artifacts import Release, RunFolder, StageKey, StoredObject
+from item2vec.config import RunConfig
 from item2vec.embeddings import ItemVectors
 from item2vec.errors import ConfigError, DataError, GateError, UsageError
+from item2vec.run import run_pipeline
 from item2vec.run.config import GateConfig
 from item2vec.run.publishing import checked_note, publish_gated
 from item2vec.run.stability import stability
@@ -33,6 +36,7 @@ FIGURES: dict[str, Any] = {
             "compared_with": "the median of the 13 days before",
             "events": {"click": 700, "booking": 6},
             "usual": {"click": 720.0, "booking": 7.0},
+            "refused": {"rows": 1, "share": 1 / 707, "usual": 0.001},
         },
     },
     "sessions": {},
@@ -152,6 +156,11 @@ REFUSED = {
         {},
         "last day click: 2025-03-30 has 300 click events, the median of the 13 days before has 720",
     ),
+    "rows of the last day": (
+        {"events/last_day/refused": {"rows": 37, "share": 37 / 743, "usual": 0.001}},
+        {},
+        "last day refused rows: 2025-03-30 has 37 refused rows beside 706 events (4.98%), usual is 0.10%",
+    ),
     "neighbours": (
         {},
         {"seed": 2, "gate": GateConfig(min_neighbour_overlap=0.5)},
@@ -170,6 +179,11 @@ PASSED = {
     "a handful appears": ({"events/by_type/wishlist": 2}, {}),
     "bookings of a day vanish by chance": ({"events/last_day/events/booking": 1}, {}),
     "other neighbours are only reported": ({}, {"seed": 2}),
+    "rows of the last day by chance": (
+        {"events/last_day/refused": {"rows": 3, "share": 3 / 709, "usual": 0.0}},
+        {},
+    ),
+    "made before refused rows were counted by day": ({"events/last_day/refused": None}, {}),
     "no window": ({"events/last_day": None}, {}),
     "off": ({RECALL: recall(1.0)}, {"gate": GateConfig(enabled=False)}),
 }
@@ -216,7 +230,12 @@ OTHER_RULES = {
     "window": (
         {"events/by_type": {"click": 900, "booking": 4}},
         {"events/days": 7},
-        {"events click", "events booking"},
+        {"events click", "events booking", "recall", "coverage"},
+    ),
+    "types": (
+        {RECALL: recall(9.0)},
+        {"events/event_types": {"view": "click"}},
+        {"events click", "events booking", "recall", "coverage"},
     ),
     "modes": ({"index/recall@10_next": None}, {}, {"recall@10_next"}),
     "one test session": (
@@ -237,6 +256,51 @@ def test_figures_made_by_other_rules_are_not_compared_and_that_is_said(runs: Run
     assert all(check["passed"] is None and check["bound"] is None for check in left.values())
     for setting in settings:
         assert all(setting.replace("/", ".") in check["sentence"] for check in left.values())
+
+
+# Value, low, high and number of test sessions of the current release and of the candidate; refused or not.
+SAME_FOR_ALL = {
+    "two sessions": ((100, 100, 100, 2), (50, 0, 100, 2), False),
+    "no hit in two": ((40, 38, 42, 2_000), (0, 0, 0, 2), False),
+    "no hit in hundreds": ((40, 38, 42, 2_000), (0, 0, 0, 400), True),
+    "all hit, then most": ((100, 100, 100, 30), (92, 82, 100, 30), False),
+    "all hit, then half": ((100, 100, 100, 400), (50, 45, 55, 400), True),
+    "unknown number": ((40, 40, 40, None), (10, 9, 11, 400), None),
+}
+
+
+@pytest.mark.parametrize("case", SAME_FOR_ALL)
+def test_an_interval_without_width_is_no_certainty(runs: Runs, case: str) -> None:
+    *sides, refused = SAME_FOR_ALL[case]
+    for value, low, high, n in sides:
+        found = {RECALL: {"value": value, "low": low, "high": high}, "evaluation/sessions": n}
+        release = runs.publish(found, accept="to see the checks")
+    (check,) = (check for check in release.gate["checks"] if check["name"] == "recall")
+    assert check["passed"] is (None if refused is None else not refused), check
+
+
+def test_a_lasting_rise_of_refused_rows_is_seen_on_its_first_night(runs: Runs, tmp_path: Path) -> None:
+    """In 30 days, 5 % of one day are less than 0.2 % of all, every night anew."""
+    start = date(2025, 3, 1)
+    for number in range(31):
+        day = start + timedelta(days=number)
+        rows = [f"u{row},i{row % 9},{day}T12:{row // 60:02}:{row % 60:02}Z,click\n" for row in range(400)]
+        for row in range(20 if number == 30 else 1):
+            rows[row * 20] = f"u{row},i,yesterday,click\n"
+        (tmp_path / f"{day}.csv").write_text("user_id,item_id,ts,event_type\n" + "".join(rows))
+
+    def figures(as_of: date) -> dict[str, Any]:
+        window = {"path": str(tmp_path / "{date}.csv"), "days": 30, "as_of": as_of}
+        config = RunConfig.from_sections({"run": {"name": "window"}, "events": window})
+        return dict(run_pipeline(config, tmp_path, until="events").objects["events"].figures)
+
+    clean, risen = (figures(start + timedelta(days=days)) for days in (30, 31))
+    assert clean["last_day"]["refused"] == {"rows": 1, "share": 1 / 400, "usual": 1 / 400}
+    assert risen["last_day"]["refused"] == {"rows": 20, "share": 0.05, "usual": 1 / 400}
+    runs.publish({"events": clean})
+    with pytest.raises(GateError, match=r"last day refused rows: 2025-03-31 has 20 refused rows") as caught:
+        runs.publish({"events": risen})
+    assert "  refused rows" not in str(caught.value)  # of the whole window
 
 
 def test_a_later_day_is_no_other_rule(runs: Runs) -> None:
@@ -355,7 +419,5 @@ def test_the_overlap_is_that_of_a_plain_search() -> None:
 @pytest.mark.parametrize("key", ["confidence", "max_events_ratio", "recall_tolerance"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, "much"])
 def test_odd_thresholds_are_refused(key: str, value: Any) -> None:
-    from item2vec.config import RunConfig
-
     with pytest.raises(ConfigError, match=key):
         RunConfig.from_sections({"run": {"name": "r"}, "simulate": {}, "gate": {key: value}})

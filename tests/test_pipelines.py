@@ -15,6 +15,7 @@ import pytest
 import item2vec as i2v
 from item2vec.artifacts import StageEvent
 from item2vec.config import RunConfig, section_models
+from item2vec.errors import ConfigError
 from item2vec.run import RUN_STAGES, run_pipeline
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +23,7 @@ PIPELINES = ROOT / "pipelines"
 FILES = sorted(path.name for path in PIPELINES.glob("*.toml"))
 REFERENCE = PIPELINES / "reference.toml"
 WINDOW = {"path": "logs/{date}.csv", "as_of": date(2025, 3, 31)}  # what the key days cannot be without
+NIGHT = {"daily.toml": ["events.as_of=2025-03-31"]}
 LOGS = {
     "google_merch": "google_merch/product_events.parquet",
     "trivago": "trivago_rs19/events.parquet",
@@ -47,8 +49,14 @@ def keys_in_the_reference() -> tuple[dict[str, set[str]], list[str]]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_run_file_is_valid(name: str) -> None:
-    config = RunConfig.from_toml(PIPELINES / name)
+    config = RunConfig.from_toml(PIPELINES / name, NIGHT.get(name, ()))
     assert config.name == name.removesuffix(".toml")
+
+
+def test_the_nightly_run_is_no_run_without_its_date() -> None:
+    """Else it would train the same old window every night when somebody starts it by hand."""
+    with pytest.raises(ConfigError, match=r"path holds {date}, so it needs days and as_of"):
+        RunConfig.from_toml(PIPELINES / "daily.toml")
 
 
 def test_the_reference_names_every_key_there_is() -> None:

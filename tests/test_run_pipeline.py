@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,14 @@ import pytest
 import item2vec as i2v
 from item2vec.artifacts import Release, RunFolder, StageEvent, read_release, release_ids
 from item2vec.config import RunConfig
-from item2vec.errors import CorruptArtifactError, LockedRunError, QuarantineError, SourceError, UsageError
+from item2vec.errors import (
+    CorruptArtifactError,
+    GateError,
+    LockedRunError,
+    QuarantineError,
+    SourceError,
+    UsageError,
+)
 from item2vec.events import Events
 from item2vec.run import RUN_STAGES, RunResult, run_pipeline
 from item2vec.run.load import open_recommender
@@ -201,6 +210,25 @@ def test_a_stage_that_is_not_there_is_named(runs: Path) -> None:
 def test_two_writers_are_kept_apart(runs: Path) -> None:
     with RunFolder(runs / "tiny").lock(), pytest.raises(LockedRunError, match="tiny"):
         run(runs)
+
+
+def test_refused_nights_are_collected_and_the_last_one_waits_for_its_note(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs", symlinks=True)
+    folder = RunFolder(tmp_path / "runs" / "tiny")
+    released = set(folder.objects.glob("embeddings/*"))
+
+    def refused(seed: int) -> Path:
+        worse = settings({"train": {"seed": seed}, "gate": {"min_neighbour_overlap": 1.0}})
+        with pytest.raises(GateError, match="neighbour overlap"):
+            run_pipeline(worse, tmp_path / "runs")
+        (made,) = set(folder.objects.glob("embeddings/*")) - released
+        for path in (made, made / "MANIFEST.json"):
+            os.utime(path, (1e9, 1e9))
+        return made
+
+    assert refused(11) == refused(11)  # old by now, and the same night again
+    assert refused(12) != refused(13)  # each takes the one before with it
+    assert released < set(folder.objects.glob("embeddings/*"))
 
 
 def test_the_measured_twin_saw_only_sessions_that_end_before_the_first_cut(runs: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,7 +40,11 @@ class Collected:
 
 
 def collect(
-    folder: RunFolder, keep: int = KEEP, min_age: timedelta = MIN_AGE, now: datetime | None = None
+    folder: RunFolder,
+    keep: int = KEEP,
+    min_age: timedelta = MIN_AGE,
+    now: datetime | None = None,
+    also: Iterable[Path] = (),
 ) -> Collected:
     """Remove the releases, objects and checkpoints that are no longer needed; the caller holds the lock.
 
@@ -61,6 +65,8 @@ def collect(
         Younger files stay. An object is as old as its manifest or folder, whichever changed last.
     now : datetime, optional
         The time with its offset that ages are counted from; by default the clock's.
+    also : iterable of Path
+        Objects that stay although no release names them.
 
     Returns
     -------
@@ -88,6 +94,7 @@ def collect(
     try:
         removal.releases([name for name in release_ids(folder) if name not in kept])
         needed = {release.object_path(stage) for release in kept.values() for stage in release.stages}
+        needed.update(also)
         old = [path for path in _objects(folder) if path not in needed and _age(path) < limit]
         removal.folders("objects", old)
         old = [path for path in _children(folder.checkpoints) if _newest(path) < limit]

@@ -75,6 +75,7 @@ def events(config: RunConfig, bars: bool, kept_quarantine: Path) -> Builder:
 
     def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
         from item2vec.events import read_events
+        from item2vec.events.files import find_source
 
         settings = config.events
         if "simulate" in inputs:
@@ -90,6 +91,10 @@ def events(config: RunConfig, bars: bool, kept_quarantine: Path) -> Builder:
             if not keep:
                 shutil.rmtree(kept_quarantine, ignore_errors=True)
         account = found.reconciliation
+        by_day = {
+            day: find_source(paths, settings.format).paths for day, paths in settings.partitions.items()
+        }
+        last = last_day(found.files, by_day, found.path / "quarantine" / "events.parquet")
         return {
             "events": len(found),
             "rows_in": account.rows_in,
@@ -97,7 +102,7 @@ def events(config: RunConfig, bars: bool, kept_quarantine: Path) -> Builder:
             "duplicate": account.duplicate,
             "ignored": account.n_ignored,
             "by_type": account.events,
-            **({"last_day": last} if (last := last_day(found.files, list(settings.partitions))) else {}),
+            **({} if last is None else {"last_day": last}),
             **_attribute_figures(found),
         }
 

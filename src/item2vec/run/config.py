@@ -56,7 +56,8 @@ class GateConfig(BaseModel):
     max_index_recall_loss: Share = 0.02
     """How far the index's recall@10 may fall, per mode."""
     max_quarantined_rise: Share = 0.002
-    """How far the share of refused rows may rise, on top of chance."""
+    """How far the share of refused rows may rise, on top of chance: against the current release, and on a
+    window's last day against its other days."""
     min_events_ratio: Share = 0.7
     """Fewest events of a type, against the current release. What a Poisson count explains is allowed."""
     max_events_ratio: Ratio = 2.0

@@ -23,7 +23,7 @@ from item2vec.artifacts import (
     run_stages,
 )
 from item2vec.config import RunConfig
-from item2vec.errors import UsageError
+from item2vec.errors import GateError, UsageError
 from item2vec.run import build, measure
 from item2vec.run.publishing import checked_note, publish_gated
 
@@ -108,7 +108,8 @@ def run_pipeline(
     LockedRunError
         If another process is writing the same run.
     GateError
-        If the release is worse than the current one, which stays; nothing is published, the objects are kept.
+        If the release is worse than the current one, which stays; nothing is published, and the objects are
+        kept, for a day at least. What is old goes as after publishing.
     Item2VecError
         Whatever a stage refuses; finished stages are kept.
     """
@@ -131,7 +132,11 @@ def run_pipeline(
         objects = run_stages(folder, wanted, told)
         if until is not None:
             return RunResult(folder.path, objects, None)
-        release = publish_gated(folder, objects, config.gate, note)
+        try:
+            release = publish_gated(folder, objects, config.gate, note)
+        except GateError:  # or weeks of refused nights fill the disk; this one's files wait for --accept
+            collect(folder, keep=config.run.keep_releases, also=[one.path for one in objects.values()])
+            raise
         shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)  # of trainings that were given up
         collected = collect(folder, keep=config.run.keep_releases)
     return RunResult(folder.path, objects, release, collected)

@@ -87,8 +87,8 @@ def _refusal(current: Release, objects: Mapping[str, StoredObject], refused: lis
         [
             f"the new release is worse than the current one, {current.id[:12]}, which stays:",
             *reasons,
-            f"its report is {objects['evaluation'].path / 'report.html'}; its files are kept. Mend the data"
-            " and run again, or publish it as it is with the same `item2vec run` and --accept"
+            f"its report is {objects['evaluation'].path / 'report.html'}; its files are kept for a day."
+            " Mend the data and run again, or publish it as it is with the same `item2vec run` and --accept"
             ' "why"; [gate] in pipelines/reference.toml explains the bounds',
         ]
     )
