@@ -315,6 +315,8 @@ def engine(spark):
 
 
 def test_a_stored_table_is_computed_once(engine, tmp_path):
+    from pyspark.errors import AnalysisException
+
     table = write_events(tmp_path / "log", [Event("u", n, "click", "a") for n in range(5)])
     engine.open_events(table.files)
     assert engine.create("kept", "SELECT ts_us, item_id FROM events") == 5
@@ -323,7 +325,7 @@ def test_a_stored_table_is_computed_once(engine, tmp_path):
     assert engine.fetch("SELECT ts_us FROM kept ORDER BY ts_us DESC").to_pydict() == {"ts_us": [5, 4]}
     engine.drop("kept")
     engine.drop("never there")
-    with pytest.raises(SourceError, match="kept"):
+    with pytest.raises(AnalysisException, match="kept"):
         engine.fetch("SELECT * FROM kept")
 
 
@@ -376,6 +378,15 @@ BAD_FILES = {
     "cut": (damaged, "part-"),
     "other bytes": (flipped, "part-"),
     "no Parquet": (lambda file: file.write_text("user_id,ts_us\n" * 9), "part-"),
+    "another type": (
+        lambda file: pq.write_table(
+            pa.table(
+                {**(rows := pq.ParquetFile(file).read()).to_pydict(), "ts_us": rows["ts_us"].cast("string")}
+            ),
+            file,
+        ),
+        "ts_us is of type string",
+    ),
     "without a column": (
         lambda file: pq.write_table(pq.ParquetFile(file).read().drop_columns(["event_type"]), file),
         "event_type",
@@ -396,6 +407,33 @@ def test_files_that_cannot_be_read(spark, tmp_path, name):
 def test_what_else_can_fail_is_said_in_plain_words(engine):
     with pytest.raises(RunError, match=r"Spark failed: .*overflow"):
         engine.fetch("SELECT 9223372036854775807 + n AS n FROM (SELECT 1 AS n)")
+
+
+def test_sql_at_fault_stays_a_bug(engine, tmp_path):
+    from pyspark.errors import AnalysisException, ParseException
+
+    engine.open_events(write_events(tmp_path, [Event("u", 0, "click", "a")]).files)
+    for sql, error in {
+        "SELECT ts_us FRO M": ParseException,
+        "SELECT no FROM events": AnalysisException,
+    }.items():
+        for run in (engine.fetch, lambda sql: engine.create("t", sql)):
+            with pytest.raises(error):
+                run(sql)
+
+
+def test_what_the_machine_refuses_is_named(tmp_path, monkeypatch):
+    pytest.importorskip("pyspark")
+    from item2vec.sessions import spark_engine
+
+    def refused(memory_limit, closing):
+        closing.enter_context(tempfile.TemporaryDirectory(dir=tmp_path / "nowhere"))
+
+    monkeypatch.setattr(spark_engine, "open_session", refused)
+    with pytest.raises(
+        RunError, match=r"No such file or directory: .*nowhere.*; correct that, then run again"
+    ):
+        spark_engine.SparkEngine("900MB")
 
 
 def test_memory_and_lost_processes_are_told_apart():
@@ -426,6 +464,28 @@ def test_where_changes_are_tested_spark_is_too_and_nobody_else_has_to_install_it
 
 
 OWN_JAVA = Path(__file__).with_name("spark_of_its_own.py")
+SUBMITTED = Path(__file__).with_name("spark_submitted.py")
+
+
+def test_a_submitted_program_keeps_its_master_and_its_spark(java, tmp_path):
+    """By spark-submit, without a session of its own yet: twice sessions, then the program's own Spark."""
+    import pyspark
+
+    log = write_events(tmp_path / "log", [Event("u", n * S, "click", f"i{n}") for n in range(3)])
+    submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+    settings = ("ui.enabled=false", "driver.bindAddress=127.0.0.1", "sql.shuffle.partitions=2")
+    options = [word for setting in settings for word in ("--conf", f"spark.{setting}")]
+    result = subprocess.run(
+        [submit, "--master", "local[1]", "--driver-memory", "600m", *options, SUBMITTED, *log.files],
+        cwd=tmp_path,
+        env={**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    told = ["sessions 1", "sessions 1", "master local[1]", "memory 600m", "rows 3"]
+    assert (tmp_path / "told").read_text().splitlines() == told
 
 
 def test_a_spark_of_its_own_is_ended_whatever_happens(java, tmp_path):

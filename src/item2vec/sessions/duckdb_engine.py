@@ -11,9 +11,12 @@ import pyarrow as pa
 
 from item2vec.artifacts.temporary import temporary_place
 from item2vec.errors import RunError, SourceError
-from item2vec.events.engine import is_interrupt
+from item2vec.events.engine import first_line, is_interrupt
+from item2vec.sessions.engine import check_columns
 
 _BATCH_ROWS = 250_000
+_SPILL = "item2vec-sessions-"
+_SPARKS_NAMES = {"VARCHAR": "string"}
 
 
 class DuckDBEngine:
@@ -26,7 +29,7 @@ class DuckDBEngine:
     """
 
     def __init__(self, memory_limit: str) -> None:
-        self._spill = tempfile.TemporaryDirectory(prefix="item2vec-sessions-", dir=temporary_place())
+        self._spill = tempfile.TemporaryDirectory(prefix=_SPILL, dir=temporary_place())
         self._connection = duckdb.connect()
         settings = {
             "memory_limit": f"'{memory_limit}'",
@@ -41,7 +44,11 @@ class DuckDBEngine:
     def open_events(self, files: Sequence[str]) -> None:
         """Make the Parquet files readable as the table ``events``."""
         with _plain_errors():
-            self._connection.read_parquet(list(files)).create_view("events")
+            events = self._connection.read_parquet(list(files))
+            types = [str(each) for each in events.types]
+            named = [_SPARKS_NAMES.get(each, each.lower()) for each in types]
+            check_columns(dict(zip(events.columns, named, strict=True)))
+            events.create_view("events")
 
     def put(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table readable under a name."""
@@ -72,16 +79,20 @@ class DuckDBEngine:
 def _plain_errors() -> Iterator[None]:
     try:
         yield
-    except duckdb.OutOfMemoryException as error:
-        advice = "raise memory_limit or free the temporary disk"
-        raise RunError(f"no memory left for the sessions: {_first_line(error)}; {advice}") from error
     except Exception as error:
         if is_interrupt(error):
             raise KeyboardInterrupt from None
-        if not isinstance(error, duckdb.Error | OSError):
+        line = first_line(error)
+        if isinstance(error, duckdb.OutOfMemoryException) or (
+            isinstance(error, duckdb.IOException) and _SPILL in line
+        ):
+            advice = "raise memory_limit or free the temporary disk"
+            raise RunError(f"no memory left for the sessions: {line}; {advice}") from error
+        if not _is_of_the_files(error):
             raise
-        raise SourceError(f"the events cannot be read: {_first_line(error)}; read the log again") from error
+        raise SourceError(f"the events cannot be read: {line}; read the log again") from error
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:200]
+def _is_of_the_files(error: Exception) -> bool:
+    # DuckDB gives most damage in a Parquet file its base class; SQL at fault comes as a class of its own.
+    return type(error) is duckdb.Error or isinstance(error, duckdb.IOException | duckdb.InvalidInputException)

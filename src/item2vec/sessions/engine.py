@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
+
+from item2vec.errors import SourceError
+
+_TEXT, _NUMBER = ("string",), ("bigint",)
+_COLUMNS = {  # what the rules read, by Spark's names of the types
+    "user_id": _TEXT,
+    "ts_us": _NUMBER,
+    "seq": _NUMBER,
+    "event_id": _TEXT,
+    "event_type": _TEXT,
+    "item_id": _TEXT + _NUMBER,
+    "dwell_seconds": ("double",),
+    "market": _TEXT,
+}
 
 
 class SqlEngine(Protocol):
@@ -28,3 +42,25 @@ class SqlEngine(Protocol):
 
     def close(self) -> None:
         """Free memory and files."""
+
+
+def check_columns(types: Mapping[str, str]) -> None:
+    """Refuse event files that do not have the event schema, before any rule meets them.
+
+    Parameters
+    ----------
+    types : Mapping
+        Column to SQL type, as Spark names it.
+
+    Raises
+    ------
+    SourceError
+        If a column is missing or of another type.
+    """
+    for name, allowed in _COLUMNS.items():
+        if types.get(name) not in allowed:
+            found = f"is of type {types[name]}" if name in types else "is missing"
+            raise SourceError(
+                f"the events cannot be read: the column {name} {found}, and must be {' or '.join(allowed)};"
+                " read the log again"
+            )

@@ -13,6 +13,7 @@ from pyspark import StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
 
 from item2vec.errors import Item2VecError, RunError, SourceError
+from item2vec.sessions.engine import check_columns
 from item2vec.sessions.spark_session import open_session
 
 _SETTINGS = {
@@ -65,7 +66,12 @@ class SparkEngine:
     def open_events(self, files: Sequence[str]) -> None:
         """Make the Parquet files readable as the table ``events``."""
         with _plain_errors():
-            self._spark.read.parquet(*map(_address, files)).createOrReplaceTempView("events")
+            try:
+                events = self._spark.read.parquet(*map(_address, files))
+            except AnalysisException as error:
+                raise _unreadable(_lines(error)[0]) from error
+            check_columns(dict(events.dtypes))
+            events.createOrReplaceTempView("events")
 
     def put(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table readable under a name."""
@@ -119,21 +125,27 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JError, OSError) as error:
-        raise _plain(error) from error
+        told = _plain(error)
+        if told is None:
+            raise
+        raise told from error
 
 
-def _plain(error: Exception) -> Item2VecError:
-    if isinstance(error, Py4JNetworkError | OSError):
+def _plain(error: Exception) -> Item2VecError | None:
+    """Say it in plain words; None where the SQL is at fault, which no other input would mend."""
+    if isinstance(error, Py4JNetworkError | ConnectionError):
         return RunError(
             "Spark's Java process is gone (killed, or out of memory); start again, with a larger memory_limit"
         )
+    if isinstance(error, OSError):
+        return RunError(f"Spark cannot work on this machine: {error}; correct that, then run again")
     lines = _lines(error)
     for signs, refusal in ((_OUT_OF_MEMORY, _no_memory), (_UNREADABLE, _unreadable)):
         for line in lines:
             if any(sign in line for sign in signs):
                 return refusal(line)
     if isinstance(error, AnalysisException):
-        return _unreadable(lines[0])
+        return None
     return RunError(f"Spark failed: {lines[-1][:300]}; look into its log, then run again")
 
 

@@ -40,7 +40,7 @@ def open_session(memory_limit: str, closing: ExitStack) -> Any:
     Parameters
     ----------
     memory_limit : str
-        Such as ``"900MB"``: the heap of Java, if no session is active.
+        Such as ``"900MB"``: the heap of Java, if it is started here.
     closing : ExitStack
         Receives what has to be undone in the end.
 
@@ -48,6 +48,7 @@ def open_session(memory_limit: str, closing: ExitStack) -> Any:
     -------
     pyspark.sql.SparkSession
         A new session beside the active one (or the default one), with its settings; else a local one.
+        Under spark-submit the program's own session is made first, as submitted, and is left to it.
 
     Raises
     ------
@@ -61,7 +62,10 @@ def open_session(memory_limit: str, closing: ExitStack) -> Any:
     try:
         active = SparkSession.active()
     except PySparkRuntimeError:
-        return _start(memory_limit, closing)
+        if not _submitted():
+            return _start(memory_limit, closing)
+        # Not to be stopped either: on a cluster that would end the whole program.
+        active = SparkSession.builder.getOrCreate()
     if not isinstance(active, SparkSession):
         raise UsageError(
             "engine='spark' cannot run in a Spark Connect session; stop it, or use one on the cluster itself"
@@ -73,6 +77,11 @@ def open_session(memory_limit: str, closing: ExitStack) -> Any:
     # Whichever session makes a table becomes the active one; the caller's has to be it again.
     closing.callback(active.createDataFrame, [], "nothing INT")
     return beside
+
+
+def _submitted() -> bool:
+    """Tell whether spark-submit started this program: its Java, master and memory are the program's."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 def _start(memory_limit: str, closing: ExitStack) -> SparkSession:
