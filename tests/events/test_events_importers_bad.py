@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from event_logs import csv_text
 
@@ -79,3 +81,80 @@ def test_a_column_that_an_importer_needs_is_named(
     less = {name: value for name, value in row.items() if name != column}
     with pytest.raises(SourceError, match=f"no column '{column}'.*{importer if column != 'date' else 'ts'}"):
         read_events(write("log.csv", [less]), importer=importer)
+
+
+@pytest.mark.parametrize("column", ["impressions", "prices", "reference"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_column_that_an_importer_needs_must_be_in_every_file(
+    column: str, kind: str, write: Callable[..., Path]
+) -> None:
+    less = {name: value for name, value in TRIVAGO.items() if name != column} | {"step": "2"}
+    paths = [write(f"a.{kind}", [TRIVAGO]), write(f"b.{kind}", [less])]
+    with pytest.raises(SourceError, match=rf"b\.{kind} has no column '{column}', .*a\.{kind} has"):
+        read_events(paths, importer="trivago")
+
+
+@pytest.mark.parametrize("column", ["impressions", "prices"])
+def test_a_flipped_bit_in_a_page_that_only_the_importer_reads_is_noticed(column: str, tmp_path: Path) -> None:
+    rows = [TRIVAGO | {"step": str(n), column: f"{1000 + n}|11"} for n in range(50)]
+    path = tmp_path / "log.parquet"
+    pq.write_table(
+        pa.Table.from_pylist(rows), path, write_page_checksum=True, use_dictionary=False, compression="none"
+    )
+    assert len(read_events(path, importer="trivago"))
+    body = bytearray(path.read_bytes())
+    at = body.index(b"1007|11")
+    body[at + 3] ^= 1  # still a number: only the checksum tells
+    path.write_bytes(body)
+    with pytest.raises(SourceError, match=r"log\.parquet cannot be read: it is damaged"):
+        read_events(path, importer="trivago")
+
+
+OTHER_CATEGORY = {"product_category": "Home/Apparel/"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ts": "never"},
+        {"action_type": "promo"},
+        {"full_visitor_id": ""},
+        {"action_type": "checkout"},
+        {"action_type": "remove_from_cart"},
+        {"list_position": "first"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_rows_that_give_no_event_have_no_say_in_a_market(
+    change: dict[str, str], kind: str, write: Callable[..., Path]
+) -> None:
+    good = [GOOGLE | {"hit_number": str(n)} for n in range(2)]
+    bad = [GOOGLE | OTHER_CATEGORY | {"hit_number": str(10 + n)} | change for n in range(5)]
+    clean = read_events(write(f"clean.{kind}", good), importer="google_merch")
+    assert clean.to_table()["market"].to_pylist() == ["Drinkware", "Drinkware"]
+    events = read_events(write(f"log.{kind}", [*bad, *good]), importer="google_merch", max_quarantined=1)
+    assert events.reconciliation.ok == 2
+    assert events.to_table().equals(clean.to_table())
+    assert events.items is not None
+    assert events.items.equals(clean.items)
+
+
+def test_a_row_written_again_has_one_say_in_a_market(write: Callable[..., Path]) -> None:
+    good = [GOOGLE | {"hit_number": str(n)} for n in range(2)]
+    other = GOOGLE | OTHER_CATEGORY | {"hit_number": "9"}
+    once = read_events(write("a.csv", [*good, other]), importer="google_merch")
+    again = read_events(write("b.csv", [*good, *[other] * 5]), importer="google_merch")
+    assert (again.reconciliation.ok, again.reconciliation.duplicate) == (3, 4)
+    assert set(once.to_table()["market"].to_pylist()) == {"Drinkware"}
+    assert again.to_table().equals(once.to_table())
+    assert once.items is not None
+    assert once.items.equals(again.items)
+
+
+def test_a_market_that_the_user_maps_wins_over_the_importer(write: Callable[..., Path]) -> None:
+    path = write("a.csv", [GOOGLE | {"shop": "Oslo"}])
+    events = read_events(path, {"market": "shop"}, importer="google_merch")
+    assert events.to_table()["market"].to_pylist() == ["Oslo"]
+    assert events.items is not None
+    assert events.items["market"].to_pylist() == ["Oslo"]

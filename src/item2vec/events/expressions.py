@@ -20,13 +20,14 @@ INTEGERS = {
     "UBIGINT",
     "HUGEINT",
 }
+EXACT = {"DOUBLE": 2**53, "FLOAT": 2**24}  # from here on a float stands for several integers
 TEMPORAL = ("TIMESTAMP", "DATE")
 CURRENCY = r"^\s*([A-Z]{0,3}\p{Sc}|[A-Z]{1,3})?\s*|\s*(\p{Sc}|[A-Z]{3})?\s*$"
 LATEST_US = (LATEST - EPOCH) // timedelta(microseconds=1)
 CLOCK = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
 NAIVE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({CLOCK})?$"
 ZONED = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{CLOCK} ?(Z|UTC|[+-](0[0-9]|1[0-8])(:?[0-5][0-9])?)$"
-SPACE = r"[\s\pZ\pC]"  # spaces of every script, and control characters
+SPACE = r"[\s\pZ\p{Cc}\p{Cf}]"  # spaces of every script, controls, marks without width
 BLANK = rf"^{SPACE}*$"
 PLAIN = "[!-~]+"  # printable ASCII without spaces: nothing to strip, nothing hidden, told in one cheap pass
 HIDDEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"  # controls, bidi and zero-width marks, separators of lines
@@ -49,9 +50,13 @@ def stripped(value: str, told: str | None = None) -> str:
 
     `told` names a column that already tells whether the text is plain.
     """
-    around = f"regexp_replace({value}, '^{SPACE}+|{SPACE}+$', '', 'g')"
     edge = f"regexp_matches({value}, '^{SPACE}|{SPACE}$')"
-    return f"CASE WHEN {told or plain(value)} THEN {value} WHEN {edge} THEN {around} ELSE {value} END"
+    return f"CASE WHEN {told or plain(value)} THEN {value} WHEN {edge} THEN {_bare(value)} ELSE {value} END"
+
+
+def _bare(value: str) -> str:
+    """Return the SQL of a text without the white space around it."""
+    return f"regexp_replace({value}, '^{SPACE}+|{SPACE}+$', '', 'g')"
 
 
 def plain(value: str) -> str:
@@ -105,8 +110,9 @@ def integer(name: str, kind: str, ours: str, sql_type: str = "BIGINT") -> str:
     column = quote_name(name)
     if kind in INTEGERS:
         return f"TRY_CAST({column} AS {sql_type})"
-    if kind in ("DOUBLE", "FLOAT"):  # how pandas stores integers with gaps
-        return f"CASE WHEN {column} = floor({column}) THEN TRY_CAST({column} AS {sql_type}) END"
+    if kind in EXACT:  # how pandas stores integers with gaps
+        exact = f"{column} = floor({column}) AND abs({column}) < {EXACT[kind]}"
+        return f"CASE WHEN {exact} THEN TRY_CAST({column} AS {sql_type}) END"
     if kind != "VARCHAR":
         raise SourceError(f"column {name!r} is {kind}, so it cannot be {ours}; store it as an integer")
     # '12.7' and '1e3' cast too, so the text must come back unchanged
@@ -236,7 +242,7 @@ def ignored_code(value: str, ignored: list[str]) -> str:
 
 def _branches(cases: dict[str, str]) -> str:
     """Return the branches; the values are compared stripped, as the cells are."""
-    return "".join(f" WHEN {quote_text(value.strip())} THEN {then}" for value, then in cases.items()) + " END"
+    return "".join(f" WHEN {_bare(quote_text(v))} THEN {then}" for v, then in cases.items()) + " END"
 
 
 def first_code(checks: list[tuple[str, str]]) -> str:

@@ -32,8 +32,9 @@ def find_outcomes(engine: Engine, ignored: list[str], carry: tuple[str, ...] = (
 
     Of the rows with one ``event_id`` the first by time, then by its body (the mapped columns, null being
     blank), stands, so that it is the same one however the rows are ordered and split. The others repeat its
-    body (exact duplicates) or are refused. `carry` names further columns that an importer reads; they decide
-    between equal bodies.
+    body (exact duplicates) or are refused. Ignored rows compare among themselves only: what nobody wants
+    knocks no event out. `carry` names further columns that an importer reads; they decide between equal
+    bodies.
     Candidates are found by a 64-bit hash of the id, so that no table of all ids is held; they are then
     compared in full, so a hash collision does no harm.
     """
@@ -42,7 +43,8 @@ def find_outcomes(engine: Engine, ignored: list[str], carry: tuple[str, ...] = (
         {int(code): int(n) for code, n in engine.run("SELECT code, count(*) FROM checks GROUP BY code")}
     )
     engine.run(
-        f"CREATE TEMP TABLE candidates AS SELECT h FROM checks WHERE {_SOUND} GROUP BY h HAVING count(*) > 1"
+        f"CREATE TEMP TABLE candidates AS SELECT h FROM checks WHERE {_SOUND} GROUP BY h, code <> {OK}"
+        " HAVING count(*) > 1"
     )
     engine.run("DROP TABLE checks")
     duplicate, conflict = 0, 0
@@ -58,8 +60,8 @@ def find_outcomes(engine: Engine, ignored: list[str], carry: tuple[str, ...] = (
     return _named(counts, duplicate, ignored, repeated)
 
 
-def refuse_mixed_ids(engine: Engine) -> None:
-    """Make sure that one source does not write item ids as strings and as integers, unless a type is set.
+def refuse_mixed_ids(engine: Engine, outcomes: Outcomes) -> None:
+    """Make sure that the events' rows do not write item ids as strings and as integers, unless a type is set.
 
     Raises
     ------
@@ -67,8 +69,9 @@ def refuse_mixed_ids(engine: Engine) -> None:
         If it does; the message names one line of each.
     """
     kinds = engine.run(
-        "SELECT __item_kind, min_by([__file, CAST(__line AS VARCHAR), item_id], (__file, __line)) FROM typed"
-        f" WHERE code = {OK} GROUP BY __item_kind ORDER BY 1"
+        "SELECT __item_kind, min_by([__file, CAST(__line AS VARCHAR), item_id], (__file, __line))"
+        f" FROM ({accepted('__item_kind, __file, __line, item_id', outcomes)})"
+        " GROUP BY __item_kind ORDER BY 1"
     )
     if len(kinds) > 1:
         places = " and ".join(f"{kind} at {file}:{line} ({item})" for kind, (file, line, item) in kinds)
@@ -87,7 +90,7 @@ def _compare_repeats(engine: Engine, carry: tuple[str, ...]) -> None:
         " __body IS NOT DISTINCT FROM first_value(__body) OVER w AS same"
         f" FROM typed WHERE {_SOUND} AND event_id IS NOT NULL"
         " AND hash(event_id) IN (SELECT h FROM candidates)"
-        f" WINDOW w AS (PARTITION BY event_id ORDER BY {order})) WHERE place > 1"
+        f" WINDOW w AS (PARTITION BY event_id, code <> {OK} ORDER BY {order})) WHERE place > 1"
     )
 
 

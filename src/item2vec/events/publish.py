@@ -42,16 +42,40 @@ def private_folder(out: Path) -> Iterator[Path]:
     Raises
     ------
     UsageError
-        If `out` exists and is not an empty folder.
+        If `out` exists and is not an empty folder, or cannot be made where it should lie.
     """
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"{out} already exists; choose another folder for the events or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    private = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".tmp", dir=out.parent))
+    make_folder(out.parent)
+    with _possible(out):
+        private = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".tmp", dir=out.parent))
     try:
         yield private
     finally:
         shutil.rmtree(private, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make sure that a folder exists.
+
+    Raises
+    ------
+    UsageError
+        If it cannot: a file is in the way, or nothing may be written there.
+    """
+    with _possible(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _possible(folder: Path) -> Iterator[None]:
+    """Tell a place where no folder can be from a disk that fails."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{folder} cannot be a folder: a file is in the way; name another folder") from None
+    except (FileNotFoundError, PermissionError) as error:
+        raise UsageError(f"{folder} cannot be made ({error.strerror}); name another folder") from None
 
 
 def publish_folder(private: Path, target: Path, *, durable: bool) -> None:

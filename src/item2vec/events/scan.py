@@ -60,12 +60,13 @@ def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
     SourceError
         If a file's footer cannot be read.
     """
-    schemas, rows = {}, {}
+    schemas, rows, kinds = {}, {}, set()
     for file in source.paths:
         try:
             with pq.ParquetFile(file) as parquet:
                 check_names(parquet.schema_arrow.names, file)
                 schemas[file] = {column.name: _family(column.type) for column in parquet.schema_arrow}
+                kinds.add(tuple((column.name, str(column.type)) for column in parquet.schema_arrow))
                 rows[file] = parquet.metadata.num_rows
                 check_expansion(file, _unpacked_bytes(parquet.metadata))
         except (OSError, ValueError, pa.ArrowException) as error:
@@ -74,7 +75,8 @@ def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
             ) from None
     columns = tuple(dict.fromkeys(name for schema in schemas.values() for name in schema))
     check_names(columns, source.paths[0])
-    differ = "true" if len({tuple(schema.items()) for schema in schemas.values()}) > 1 else "false"
+    # By name DuckDB widens the types; else the first file's width would rule
+    differ = "true" if len(kinds) > 1 else "false"
     raw = ", ".join(f"{quote_text(name)}: {quote_name(name)}" for name in columns)
     empty = {name for name in columns if {schema.get(name, EMPTY) for schema in schemas.values()} == {EMPTY}}
     cells = ", ".join(
@@ -183,7 +185,7 @@ def _family(kind: pa.DataType) -> str:
     """Reduce an Arrow type to what must agree between files."""
     if pa.types.is_dictionary(kind):
         return _family(kind.value_type)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "text"
     if pa.types.is_integer(kind):
         return "integer"

@@ -18,7 +18,7 @@ from item2vec.events.files import find_source
 from item2vec.events.importers import Importer
 from item2vec.events.mapping import Mapping, match_columns
 from item2vec.events.outcomes import Outcomes, accepted, find_outcomes, refuse_mixed_ids, refused
-from item2vec.events.publish import write_parts, write_quarantine
+from item2vec.events.publish import make_folder, write_parts, write_quarantine
 from item2vec.events.reconciliation import Reconciliation
 from item2vec.events.scan import Scan, check_drift, check_pages
 from item2vec.events.schema import EVENT_ORDER, event_schema
@@ -43,6 +43,8 @@ def write_event_table(
     show_progress : bool
         Show progress bars.
     """
+    if quarantine is not None:  # before the hours of reading
+        make_folder(quarantine)
     source = find_source(config.path or (), config.format, config.delimiter)
     n_more = len(source.paths) - 1
     more = f" and {n_more} more file{'s' * (n_more > 1)}" if n_more else ""
@@ -59,7 +61,7 @@ def write_event_table(
         mapping = _match(engine, scan, config, importer)
         outcomes = find_outcomes(engine, mapping.ignored, importer.carry)
         if source.format == "jsonl" and config.id_type is None:
-            refuse_mixed_ids(engine)
+            refuse_mixed_ids(engine, outcomes)
         _write_refused(engine, outcomes, scan.rows_in, config, table, quarantine)
         columns = ", ".join((*event_schema(mapping.id_type).names, *importer.carry))
         engine.run(f"CREATE VIEW accepted AS {accepted(columns, outcomes)}")
@@ -89,9 +91,9 @@ def _match(engine: Engine, scan: Scan, config: EventsConfig, importer: Importer)
         )
     engine.run(f"CREATE VIEW prepared AS {importer.prepare}")
     mapping = match_columns(engine.types("prepared"), scan.hashed, config, engine.where)
-    mapped = {name for names in mapping.columns.values() for name in names}
-    check_drift(scan, mapped)
-    check_pages(scan, mapped if "event_id" in mapping.columns else scan.columns)
+    read = {name for names in mapping.columns.values() for name in names} | {*importer.needs, *importer.carry}
+    check_drift(scan, read)
+    check_pages(scan, read if "event_id" in mapping.columns else scan.columns)
     engine.run(f"CREATE VIEW typed AS {mapping.typed(importer.carry)}")
     return mapping
 
@@ -110,7 +112,6 @@ def _write_refused(
     examples = write_quarantine(engine.stream(query) if query else (), file)
     kept = "; set quarantine= to a folder to keep the refused rows"
     if quarantine is not None:
-        quarantine.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, quarantine / file.name)
         kept = f"; the refused rows are in {quarantine / file.name}"
     n, reasons = sum(outcomes.quarantined.values()), _counted(outcomes.quarantined)

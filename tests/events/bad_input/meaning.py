@@ -26,13 +26,32 @@ from item2vec.sessions import sessionize
 
 SECTION = "Meaning"
 OUTCOMES = "events/outcomes.py"
-REPEATS = Guard(OUTCOMES, "GROUP BY h HAVING count(*) > 1", "GROUP BY h HAVING count(*) > 1000")
+REPEATS = Guard(OUTCOMES, '" HAVING count(*) > 1"', '" HAVING count(*) > 1000"')
 ORDER = Guard(OUTCOMES, '["ts_us", "__body",', '["__file", "__line",')
 SAME = Guard(OUTCOMES, "__body IS NOT DISTINCT FROM first_value(__body) OVER w AS same", "true AS same")
+APART = Guard(
+    OUTCOMES,
+    "PARTITION BY event_id, code <> {OK}",
+    "PARTITION BY event_id",
+    ((OUTCOMES, 'GROUP BY h, code <> {OK}"', 'GROUP BY h"'),),
+)
+USERS, SPLIT = "sessions/sql/users.sql", "sessions/sql/split.sql"
+CLICKS_ONLY = Guard(
+    USERS,
+    " WHERE event_type = '{token_type}'",
+    "",
+    (
+        (SPLIT, "CASE WHEN e.event_type = '{token_type}' THEN 1 ELSE 0 END AS is_click", "1 AS is_click"),
+        (SPLIT, "  WHERE e.event_type IN ({event_types})\n", ""),
+    ),
+)
 START_US = 1_700_000_000_000_000
 TWICE = "exact duplicate, in one file or over several"
 CONFLICT = "same event_id, another body, in any order (the first by time, then by body, stands)"
 OTHER = event_row(0, item_id="other")
+UNWANTED = "ignored row with the event_id of an event, in any order (both stand)"
+VIEW = event_row(0, ts=START_US - 5_000_000, event_type="view")
+LATE_VIEW = VIEW | {"ts": START_US + 5_000_000}
 
 
 def rows_case(
@@ -156,6 +175,22 @@ CASES: list[Case] = [
         odd=[(0, 0)],
         row=CONFLICT,
     ),
+    *(
+        rows_case(
+            f"ignored row with the id of an event, {name}",
+            [rows],
+            Ignored("view"),
+            APART,
+            odd=[(0, rows.index(view))],
+            settings={"event_types": {"view": "ignore"}},
+            row=UNWANTED,
+        )
+        for name, view, rows in (
+            ("earlier and before", VIEW, [VIEW, *GOOD]),
+            ("earlier and behind", VIEW, [*GOOD, VIEW]),
+            ("later", LATE_VIEW, [LATE_VIEW, *GOOD]),
+        )
+    ),
     rows_case(
         "out of order",
         [list(reversed(GOOD))],
@@ -177,11 +212,7 @@ CASES: list[Case] = [
         "booking without clicks",
         [[*GOOD, event_row(9, user_id="booker", event_type="booking")]],
         Accepted(no_click_no_session),
-        Guard(
-            OUTCOMES,
-            'WHERE code = {OK}"\n\n\ndef refused',
-            "WHERE code = {OK} AND user_id <> 'booker'\"\n\n\ndef refused",
-        ),
+        CLICKS_ONLY,
         also=[event_row(9, user_id="booker", event_type="booking")],
         row="booking without clicks (no click session)",
     ),

@@ -25,7 +25,7 @@ class Importer:
     needs : tuple of str
         Source columns that the SQL names itself, beside those that `events` maps.
     carry : tuple of str
-        Source columns that `expand` and `items` need beside the event columns.
+        Columns of `prepare` that `expand` and `items` need beside the event columns.
     expand : str
         SELECT over ``accepted`` that gives the event table's columns, any number of rows for each.
     items : str or None
