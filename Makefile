@@ -7,7 +7,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 EXTRAS ?= report,test
 COMMA  := ,
 STAMP  := $(VENV)/.installed-$(subst $(COMMA),-,$(EXTRAS))
-OLDEST := build/duckdb-1.5
+# The lower bound of pyproject.toml.
+OLDEST_DUCKDB := 1.5.0
+OLDEST := build/duckdb-$(OLDEST_DUCKDB)
 
 .PHONY: demo test test-oldest-duckdb check check-long bench install clean
 
@@ -25,8 +27,9 @@ test: install  ## the test suite (the real logs join in when they lie beside the
 	$(BIN)/python -m pytest -m "not long"
 
 test-oldest-duckdb: install  ## the SQL of events and sessions on the oldest DuckDB that the package allows
-	test -d $(OLDEST) || $(PIP) install --quiet --no-deps --target $(OLDEST) 'duckdb==1.5.*'
-	PYTHONPATH=$(OLDEST) $(BIN)/python -c "import duckdb; assert duckdb.__version__.startswith('1.5.')"
+	test -d $(OLDEST) || { rm -rf $(OLDEST).part && $(PIP) install --quiet --no-deps --target $(OLDEST).part \
+	  'duckdb==$(OLDEST_DUCKDB)' && mv $(OLDEST).part $(OLDEST); }
+	PYTHONPATH=$(OLDEST) $(BIN)/python -c "import duckdb; assert duckdb.__version__ == '$(OLDEST_DUCKDB)'"
 	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/events tests/sessions -m "not long and not real_data" \
 	  --ignore tests/sessions/test_sessions_spark.py
 

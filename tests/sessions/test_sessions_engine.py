@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -83,3 +84,9 @@ def test_memory_and_spill_space_that_run_out_are_not_the_log_s(tmp_path):
         engine.create("t", "SELECT i, HASH(i) AS h FROM RANGE(9000000) AS r(i) ORDER BY h")
     Path(engine._spill.name).unlink()
     engine.close()
+
+
+def test_the_oldest_duckdb_that_is_tested_is_the_oldest_allowed():
+    root = Path(__file__).resolve().parents[2]
+    oldest = re.search(r"OLDEST_DUCKDB := (\S+)", (root / "Makefile").read_text())[1]
+    assert f'"duckdb>={oldest},<' in (root / "pyproject.toml").read_text()
