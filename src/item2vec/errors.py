@@ -84,3 +84,11 @@ class GateError(Item2VecError):
     """The gate refused the release: it is worse than the current one, which stays."""
 
     exit_code = 5
+
+
+def of_the_system(error: OSError) -> bool:
+    """Tell what the operating system refused from a library's own subclass of OSError.
+
+    numpy says a short write ("116 requested and 0 written") with a plain OSError without a number.
+    """
+    return error.errno is not None or type(error) is OSError

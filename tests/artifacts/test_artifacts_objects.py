@@ -193,6 +193,14 @@ def test_a_full_disk_is_named_with_the_next_step(folder: RunFolder) -> None:
         folder.write(KEY, fail)
 
 
+def test_a_short_write_of_numpy_is_no_bug(folder: RunFolder) -> None:
+    def fail(out_dir: Path) -> dict[str, int]:
+        raise OSError("116 requested and 0 written")  # what ndarray.tofile says: without a number
+
+    with folder.lock(), pytest.raises(RunError, match=r"'toy' failed at .*116 requested.*free some"):
+        folder.write(KEY, fail)
+
+
 def test_a_file_that_changes_between_build_and_rename_is_caught(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from item2vec.artifacts.durable import fsync_path, fsync_tree, make_folder, remove_tree, write_file
 from item2vec.artifacts.manifest import MANIFEST, StageKey, StoredObject, build_manifest, open_object
 from item2vec.artifacts.temporary import temporary_files_in
-from item2vec.errors import LockedRunError, RunError
+from item2vec.errors import LockedRunError, RunError, of_the_system
 
 _AGAIN = "free some space or check the permissions, then run the same command again"
 
@@ -69,7 +69,7 @@ class RunFolder:
         except BrokenPipeError:  # not the folder's: whoever was told about the stages has gone
             raise
         except OSError as error:
-            if error.errno is None:  # not the operating system's: a library's own subclass
+            if not of_the_system(error):
                 raise
             raise _refused(self.path, error) from error
         finally:
@@ -131,7 +131,7 @@ class RunFolder:
             scratch = self.scratch()
             return self._write(key, build, scratch)
         except OSError as error:
-            if error.errno is None:
+            if not of_the_system(error):
                 raise
             raise _refused(scratch, error, f"stage {key.stage!r} failed at ") from error
         finally:
@@ -162,4 +162,4 @@ class RunFolder:
 
 def _refused(place: Path, error: OSError, what: str = "") -> RunError:
     """Say what the operating system refused, where, and what to try."""
-    return RunError(f"{what}{error.filename or place}: {error.strerror}; {_AGAIN}")
+    return RunError(f"{what}{error.filename or place}: {error.strerror or error}; {_AGAIN}")

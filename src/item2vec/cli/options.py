@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from item2vec.errors import Item2VecError, RunError, UsageError
+from item2vec.errors import Item2VecError, RunError, UsageError, of_the_system
 
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 UNEXPECTED = 1
@@ -100,7 +100,7 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
                     " files cannot name; rename the file or folder",
                     UsageError.exit_code,
                 )
-            if isinstance(error, OSError) and error.errno is not None:  # the operating system's, no bug
+            if isinstance(error, OSError) and of_the_system(error):  # no bug
                 _fail(str(_refused(error)), RunError.exit_code)
             _fail(
                 f"unexpected {type(error).__name__}: {error}; this is a bug: please report it with the"

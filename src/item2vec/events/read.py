@@ -10,7 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from item2vec.errors import RunError, SourceError, UsageError
+from item2vec.errors import RunError, SourceError, UsageError, of_the_system
 from item2vec.events.config import AttributesConfig, EventsConfig
 from item2vec.events.container import Events
 from item2vec.events.files import find_source
@@ -133,11 +133,11 @@ def _publish(
             Events.open(private / "table")
             publish_folder(private / "table", target, durable=out is not None)
     except OSError as error:
-        if error.errno is None:  # not the operating system's: a library's own subclass
+        if not of_the_system(error):
             raise
         raise RunError(
-            f"no writing of the events at {error.filename or target} ({error.strerror}); free some space or"
-            " check the permissions, or choose another out"
+            f"no writing of the events at {error.filename or target} ({error.strerror or error}); free some"
+            " space or check the permissions, or choose another out"
         ) from error
     return dataclasses.replace(Events.open(target), _keep_alive=keep_alive)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from item2vec.errors import ConfigError, RunError, UsageError
+from item2vec.errors import ConfigError, RunError, UsageError, of_the_system
 from item2vec.marketplace.config import MarketplaceConfig
 from item2vec.marketplace.files import LogWriter
 from item2vec.marketplace.geography import Markets
@@ -73,11 +73,11 @@ def simulate(
         unfinished.chmod(0o755)
         unfinished.replace(out)
     except OSError as error:  # which names a folder that is gone by now
-        if error.errno is None:
+        if not of_the_system(error):
             raise
         raise RunError(
-            f"cannot write {out}: {error.strerror}; choose another place, or check its permissions and free"
-            " space"
+            f"cannot write {out}: {error.strerror or error}; choose another place, or check its permissions and"
+            " free space"
         ) from error
     finally:
         if unfinished is not None:

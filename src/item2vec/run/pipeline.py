@@ -39,6 +39,7 @@ VERSIONS = {
     "evaluation": 2,
 }
 RUN_STAGES = tuple(VERSIONS)
+QUARANTINE = "quarantine"  # what a stopped run refused
 CHECKPOINTS = "checkpoints"  # what a killed stage has done so far, a folder per stage
 MEASURED = ("events", "sessions", "embeddings", "index", "recommendations", "holdout")
 
@@ -126,6 +127,8 @@ def run_pipeline(
     def told(event: StageEvent) -> None:
         if event.state != "started":  # its object is whole: nobody goes on from what led to it
             shutil.rmtree(folder.path / CHECKPOINTS / event.stage, ignore_errors=True)
+            if event.stage == "events":  # or rows refused by an earlier try stay, and seem to be this one's
+                shutil.rmtree(folder.path / QUARANTINE, ignore_errors=True)
         notify(event)
 
     with folder.lock():
@@ -162,7 +165,7 @@ def plan_stages(config: RunConfig, folder: RunFolder, show_progress: bool = Fals
             "events",
             VERSIONS["events"],
             build.events_settings(config),
-            build.events(config, bars, folder.path / "quarantine"),
+            build.events(config, bars, folder.path / QUARANTINE),
             log,
             None if log else lambda: build.source_files(config),
         ),
