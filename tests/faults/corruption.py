@@ -171,7 +171,8 @@ def trial(work: Path, base: Path, config: RunConfig, number: int, mend: bool) ->
     told = refusal(lambda: verify(run))
     names = {path.name, partner or path.name}
     names |= {"releases/", str(run)} if path.name == "CURRENT" else set()
-    if told is None or told.startswith("FOREIGN") or not any(name in told for name in names | _place(linked)):
+    names |= _place(linked) if kind == "forge" else set()
+    if told is None or told.startswith("FOREIGN") or not any(name in told for name in names):
         problems.append(f"verify: {told}")
     answer = refusal(lambda: i2v.load(run))
     read = linked.parts[0] != "objects" or linked.parts[1] in {"embeddings", "index"} or kind == "swap"
