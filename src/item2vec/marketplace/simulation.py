@@ -76,8 +76,8 @@ def simulate(
         if not of_the_system(error):
             raise
         raise RunError(
-            f"cannot write {out}: {error.strerror or error}; choose another place, or check its permissions and"
-            " free space"
+            f"cannot write {out}: {error.strerror or error}; choose another place, or check its permissions"
+            " and free space"
         ) from error
     finally:
         if unfinished is not None:
