@@ -33,8 +33,8 @@ from item2vec.cli.show import StagePrinter
 from item2vec.config import RunConfig
 from item2vec.run import RUN_STAGES, run_pipeline
 
-COUNT, EIO, ENOSPC, KILL_BEFORE, KILL_AFTER = 1, 2, 3, 4, 5
-MODES = {"EIO": EIO, "ENOSPC": ENOSPC, "kill before": KILL_BEFORE, "kill after": KILL_AFTER}
+COUNT, EIO, ENOSPC, KILL_BEFORE = 1, 2, 3, 4
+MODES = {"EIO": EIO, "ENOSPC": ENOSPC, "kill before": KILL_BEFORE}
 SETTINGS = """
 [run]
 name = "tiny"
@@ -191,7 +191,7 @@ class Campaign:
         roots = f"{runs / 'tiny'}:{runs / 'temp'}".encode()
 
         def act() -> int:
-            SHIM.shim_arm(mode, at.encode(), ctypes.c_long(number), log, roots, b"")
+            SHIM.shim_arm(mode, at.encode(), ctypes.c_long(number), log, roots)
             return self.command(runs)()
 
         return act

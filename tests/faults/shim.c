@@ -22,12 +22,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum mode { OFF, COUNT, FAIL_EIO, FULL_DISK, KILL_BEFORE, KILL_AFTER };
+enum mode { OFF, COUNT, FAIL_EIO, FULL_DISK, KILL_BEFORE };
 
 static atomic_int mode = OFF, log_fd = -1;
 static atomic_long target = -1, calls = 0;
 static atomic_int full = 0;
-static char roots[4][PATH_MAX], phase[64] = "start", target_phase[64], journal[PATH_MAX];
+static char roots[4][PATH_MAX], phase[64] = "start", target_phase[64];
 static int n_roots = 0;
 
 #define REAL(name) \
@@ -81,33 +81,14 @@ static void die(void) {
     for (;;) pause();
 }
 
-struct call {
-    long number;
-    int seen, after;
-};
-
-// Keep a second name of a file that is about to lose one, so that a test can play a power cut.
-static void keep(long number, const char *path) {
-    char saved[PATH_MAX + 32];
-    if (!journal[0] || !path) return;
-    snprintf(saved, sizeof saved, "%s/%ld", journal, number);
-    syscall(SYS_link, path, saved);
-}
-
 // Returns 1 if the call has to fail; errno is set then.
-static int enter(struct call *call, const char *kind, const char *path, const char *other, int takes_space,
-                 void *caller) {
+static int enter(const char *kind, const char *path, const char *other, int takes_space, void *caller) {
     int saved = errno;
-    memset(call, 0, sizeof *call);
     if (mode == OFF || !(inside(path) || (other && inside(other)))) return 0;
-    call->seen = 1;
-    call->number = atomic_fetch_add(&calls, 1) + 1;
-    int hit = call->number == target && !strcmp(phase, target_phase);
-    note(call->number, kind, path, other, caller);
-    if (!strcmp(kind, "unlink")) keep(call->number, path);
-    if (!strcmp(kind, "rename")) keep(call->number, other);
+    long number = atomic_fetch_add(&calls, 1) + 1;
+    int hit = number == target && !strcmp(phase, target_phase);
+    note(number, kind, path, other, caller);
     if (hit && mode == KILL_BEFORE) die();
-    if (hit && mode == KILL_AFTER) call->after = 1;
     if (hit && mode == FULL_DISK) full = 1;
     errno = saved;
     if (hit && mode == FAIL_EIO) return errno = EIO, 1;
@@ -115,28 +96,22 @@ static int enter(struct call *call, const char *kind, const char *path, const ch
     return 0;
 }
 
-static int enter_fd(struct call *call, const char *kind, int fd, int takes_space, void *caller) {
+static int enter_fd(const char *kind, int fd, int takes_space, void *caller) {
     char path[PATH_MAX];
     int saved = errno;
-    memset(call, 0, sizeof *call);
     int known = mode != OFF && path_of_fd(fd, path);
     errno = saved;
-    return known ? enter(call, kind, path, NULL, takes_space, caller) : 0;
-}
-
-static void leave(struct call *call) {
-    if (call->after) die();
+    return known ? enter(kind, path, NULL, takes_space, caller) : 0;
 }
 
 #define CALLER __builtin_return_address(0)
 
-void shim_arm(int new_mode, const char *at, long number, int fd, const char *folders, const char *journal_folder) {
+void shim_arm(int new_mode, const char *at, long number, int fd, const char *folders) {
     n_roots = 0;
     char copy[4 * PATH_MAX], *rest = copy;
     snprintf(copy, sizeof copy, "%s", folders);
     for (char *part; (part = strsep(&rest, ":")) && n_roots < 4;)
         snprintf(roots[n_roots++], PATH_MAX, "%s", part);
-    snprintf(journal, sizeof journal, "%s", journal_folder ? journal_folder : "");
     snprintf(target_phase, sizeof target_phase, "%s", at);
     log_fd = fd;
     target = number;
@@ -154,14 +129,11 @@ void shim_phase(const char *name) {
 static int writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC); }
 
 #define OPEN_BODY(folder, ...) \
-    struct call call = {0}; \
     char full_path[PATH_MAX]; \
     if (mode != OFF && writes(flags) && path_at(folder, path, full_path) && \
-        enter(&call, "open", full_path, NULL, flags & O_CREAT, CALLER)) \
+        enter("open", full_path, NULL, flags & O_CREAT, CALLER)) \
         return -1; \
-    int found = real(__VA_ARGS__); \
-    leave(&call); \
-    return found;
+    return real(__VA_ARGS__);
 #define MODE_ARGUMENT \
     mode_t permissions = 0; \
     if (flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE) { \
@@ -215,14 +187,11 @@ int creat64(const char *path, mode_t permissions) {
 #define FOPEN(name) \
     FILE *name(const char *path, const char *how) { \
         REAL(name); \
-        struct call call = {0}; \
         char full_path[PATH_MAX]; \
         if (mode != OFF && strpbrk(how, "wa+") && path_at(AT_FDCWD, path, full_path) && \
-            enter(&call, "open", full_path, NULL, 1, CALLER)) \
+            enter("open", full_path, NULL, 1, CALLER)) \
             return NULL; \
-        FILE *found = real(path, how); \
-        leave(&call); \
-        return found; \
+        return real(path, how); \
     }
 FOPEN(fopen)
 FOPEN(fopen64)
@@ -230,11 +199,8 @@ FOPEN(fopen64)
 #define ON_FD(result, name, kind, space, failed, parameters, fd, arguments) \
     result name parameters { \
         REAL(name); \
-        struct call call; \
-        if (enter_fd(&call, kind, fd, space, CALLER)) return failed; \
-        result found = real arguments; \
-        leave(&call); \
-        return found; \
+        if (enter_fd(kind, fd, space, CALLER)) return failed; \
+        return real arguments; \
     }
 ON_FD(ssize_t, write, "write", 1, -1, (int fd, const void *body, size_t size), fd, (fd, body, size))
 ON_FD(ssize_t, pwrite, "write", 1, -1, (int fd, const void *body, size_t size, off_t at), fd, (fd, body, size, at))
@@ -268,32 +234,24 @@ ON_FD(int, fputs, "write", 1, EOF, (const char *text, FILE *file), (mode == OFF 
 static int is_written(FILE *file) { return mode != OFF && file && __fwriting(file); }
 int fflush(FILE *file) {
     REAL(fflush);
-    struct call call = {0};
-    if (is_written(file) && enter_fd(&call, "write", fileno(file), 1, CALLER)) return EOF;
-    int found = real(file);
-    leave(&call);
-    return found;
+    if (is_written(file) && enter_fd("write", fileno(file), 1, CALLER)) return EOF;
+    return real(file);
 }
 int fclose(FILE *file) {
     REAL(fclose);
-    struct call call = {0};
-    int failed = is_written(file) && enter_fd(&call, "write", fileno(file), 1, CALLER), why = errno;
+    int failed = is_written(file) && enter_fd("write", fileno(file), 1, CALLER), why = errno;
     int found = real(file);
-    leave(&call);
     return failed ? (errno = why, EOF) : found;
 }
 
 #define ON_PATH(name, kind, space, folder, path, parameters, arguments) \
     int name parameters { \
         REAL(name); \
-        struct call call = {0}; \
         char full_path[PATH_MAX]; \
         if (mode != OFF && path_at(folder, path, full_path) && \
-            enter(&call, kind, full_path, NULL, space, CALLER)) \
+            enter(kind, full_path, NULL, space, CALLER)) \
             return -1; \
-        int found = real arguments; \
-        leave(&call); \
-        return found; \
+        return real arguments; \
     }
 ON_PATH(mkdir, "mkdir", 1, AT_FDCWD, path, (const char *path, mode_t permissions), (path, permissions))
 ON_PATH(mkdirat, "mkdir", 1, folder, path, (int folder, const char *path, mode_t permissions),
@@ -307,14 +265,11 @@ ON_PATH(truncate, "truncate", 1, AT_FDCWD, path, (const char *path, off_t size),
 #define ON_TWO(name, kind, space, one, old, two, new, parameters, arguments) \
     int name parameters { \
         REAL(name); \
-        struct call call = {0}; \
         char from[PATH_MAX], to[PATH_MAX]; \
         if (mode != OFF && path_at(one, old, from) && path_at(two, new, to) && \
-            enter(&call, kind, from, to, space, CALLER)) \
+            enter(kind, from, to, space, CALLER)) \
             return -1; \
-        int found = real arguments; \
-        leave(&call); \
-        return found; \
+        return real arguments; \
     }
 ON_TWO(rename, "rename", 0, AT_FDCWD, old, AT_FDCWD, new, (const char *old, const char *new), (old, new))
 ON_TWO(renameat, "rename", 0, one, old, two, new, (int one, const char *old, int two, const char *new),
