@@ -295,7 +295,7 @@ CASES: list[Case] = [
         refused("it is damaged"),
         Guard(
             "events/table.py",
-            'check_pages(scan, mapped if "event_id" in mapping.columns else scan.columns)',
+            'check_pages(scan, read if "event_id" in mapping.columns else scan.columns)',
             "pass",
         ),
         formats=("parquet",),
