@@ -35,6 +35,10 @@ BAD = {
     for kind in KINDS
 }
 Row = dict[str, Any] | bytes
+EXTRA = ("", "__file", "Item_ID", "USER_ID", "Event_Id", "x", "a\0b", "items", "ts_us ")
+"""Keys that a bad JSON row may have beside its own."""
+WITHOUT = ("", "event_id", "ts")
+"""What the good JSON rows lack: nothing, their ids, or ``ts`` (they have ``ts_us``); bad rows have all."""
 
 
 def bad_row(case: Any, kind: str, n: int) -> Row:
@@ -59,21 +63,36 @@ def session_rows(events: Events) -> Sessions:
     return sessionize(events, min_length=1)
 
 
+def good_rows(lacking: str) -> list[Row]:
+    """The good rows without a key; the time then stands in ``ts_us``."""
+    rows = [texts(row) for row in GOOD]
+    if lacking == "ts":
+        return [{"ts_us" if key == "ts" else key: value for key, value in row.items()} for row in rows]
+    return [{key: value for key, value in row.items() if key != lacking} for row in rows]
+
+
 @cache
-def clean() -> tuple[pa.Table, Sessions]:
+def clean(lacking: str) -> tuple[pa.Table, Sessions]:
     """The events and sessions of the good rows alone."""
+    kind = "jsonl" if lacking else "csv"
     with tempfile.TemporaryDirectory() as folder:
-        events = read_events(written([texts(row) for row in GOOD], "csv", Path(folder) / "log.csv"))
-        assert events.to_table().equals(event_table(GOOD))
+        events = read_events(written(good_rows(lacking), kind, Path(folder) / f"log.{kind}"))
+        assert lacking == "event_id" or events.to_table().equals(event_table(GOOD))
         return events.to_table(), session_rows(events)
 
 
 def check_mix(data: st.DataObject, folder: Path) -> None:
     kind = data.draw(st.sampled_from(KINDS))
-    good: list[Row] = [texts(row) for row in GOOD]
+    lacking = data.draw(st.sampled_from(WITHOUT)) if kind == "jsonl" else ""
+    good = good_rows(lacking)
     again = data.draw(st.lists(st.sampled_from(good), max_size=3))
     cases = data.draw(st.lists(st.sampled_from(BAD[kind]), max_size=6))
     bad = [bad_row(case, kind, n) for n, case in enumerate(cases)]
+    if kind == "jsonl":
+        more = data.draw(st.lists(st.lists(st.sampled_from(EXTRA), max_size=3), max_size=len(bad)))
+        for row, names in zip(bad, more, strict=False):
+            if isinstance(row, dict):
+                row |= dict.fromkeys(names, "more")
     rows = data.draw(st.permutations([*good, *again, *bad]))
     cuts = sorted(data.draw(st.lists(st.integers(1, len(rows) - 1), max_size=3, unique=True)))
     edges = [0, *cuts, len(rows)]
@@ -91,7 +110,7 @@ def check_mix(data: st.DataObject, folder: Path) -> None:
     assert len(events.quarantine()) == len(refused)
     if kind != "parquet":
         assert account.lines["physical"] == sum(path.read_bytes().count(b"\n") for path in files)
-    table, sessions = clean()
+    table, sessions = clean(lacking)
     assert events.to_table().equals(table)
     found = session_rows(events)
     for name in ("item_ids", "user_ids"):

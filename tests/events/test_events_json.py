@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from item2vec.errors import SourceError
+from item2vec.events import json_lines as json_lines_module
 from item2vec.events import lines as lines_module
 from item2vec.events import read_events
 from item2vec.events.json_lines import KIND_LETTERS, Keys, object_tables
@@ -68,10 +69,8 @@ def ours(data: bytes, block: int = 1 << 20) -> tuple[list[dict[str, tuple[str, A
                     if code:
                         reasons.append("blank line" if code == BLANK_LINE else REASONS[code])
                     else:
-                        names = keys.names[: len(kinds)]
-                        objects[number] = {
-                            name: (kind, cells[name][at]) for name, kind in zip(names, kinds, strict=True)
-                        }
+                        held = zip(keys.names, keys.columns, kinds, strict=False)
+                        objects[number] = {name: (kind, cells[column][at]) for name, column, kind in held}
     return [objects[number] for number in sorted(objects)], reasons
 
 
@@ -86,10 +85,6 @@ def as_cell(kind: str, value: Any) -> str | None:
 
 def agree(line: bytes) -> None:
     wanted = strict(line)
-    if wanted is not None and any(not key or key < " " for key in wanted):
-        with pytest.raises(SourceError, match="without a name"):
-            ours(line + b"\n")
-        return
     found, reasons = ours(line + b"\n")
     if wanted is None:
         assert found == []
@@ -233,17 +228,99 @@ def test_the_hash_does_not_depend_on_what_other_rows_have(write: Callable[..., P
     assert both.to_table()["event_id"].to_pylist() == alone
 
 
+def test_too_many_keys_are_refused(write: Callable[..., Path]) -> None:
+    with pytest.raises(SourceError, match="more than 4,096 keys"):
+        read_events(write("a.jsonl", [event_row(0), {f"k{n}": 1 for n in range(5000)}]))
+
+
+@pytest.mark.parametrize("odd", [{"Item": 1, "item": 2}, {"": 1}, {"__file": 1}, {"a\0b": 1, "\x01": 2}])
+def test_a_key_that_cannot_be_a_column_is_left_out_and_told_apart(
+    odd: dict[str, Any], write: Callable[..., Path]
+) -> None:
+    row = without_id(1)
+    rows = [row, row | odd, row | odd | {next(iter(odd)): 9}, row | odd]
+    account = read_events(write("a.jsonl", rows)).reconciliation
+    assert (account.ok, account.duplicate) == (3, 1)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_mapped_key_is_found_beside_one_of_another_case(order: int, write: Callable[..., Path]) -> None:
+    row = {k: v for k, v in event_row(1).items() if k != "item_id"} | {"Item": "x"}
+    path = write("a.jsonl", [row, {"item": 1, "ITEM": 2}][::order])
+    for _ in range(2):
+        events = read_events(path, {"item_id": "Item"}, max_quarantined=1)
+        assert events.to_table()["item_id"].to_pylist() == ["x"]
+
+
+def without_id(n: int) -> dict[str, Any]:
+    return {key: value for key, value in event_row(n).items() if key != "event_id"}
+
+
 @pytest.mark.parametrize(
-    ("row", "message"),
+    "bad",
     [
-        ({"Item": 1, "item": 2}, "'Item' twice"),
-        ({"": 1}, "without a name"),
-        ({"__file": 1}, "without a name"),
-        ({f"k{n}": 1 for n in range(5000)}, "more than 4,096"),
+        '{"user_id": "", "event_id": "x", "ts": 1, "event_type": "click", "item_id": "i"}',
+        '{"event_id": "x", "event_id": "y", "ts": 1}',
+        '{"ts": 5, "ts_us": 6, "Item_ID": 7, "": 8}',
     ],
 )
-def test_keys_that_cannot_be_columns_are_refused(
-    row: dict[str, Any], message: str, write: Callable[..., Path]
-) -> None:
-    with pytest.raises(SourceError, match=message):
-        read_events(write("a.jsonl", [event_row(0), row]))
+@pytest.mark.parametrize("first", [True, False])
+def test_the_keys_of_a_refused_row_are_its_own(bad: str, first: bool, write: Callable[..., Path]) -> None:
+    rows = [{("ts_us" if k == "ts" else k): v for k, v in without_id(n).items()} for n in range(3)]
+    good = jsonl_text(rows)
+    alone = read_events(write("a.jsonl", good)).to_table()
+    mixed = read_events(
+        write("b.jsonl", bad + "\n" + good if first else good + bad + "\n"), max_quarantined=1
+    )
+    assert mixed.to_table().equals(alone)
+    assert mixed.reconciliation.n_quarantined == 1
+
+
+def test_each_object_decides_whether_it_has_an_id_and_which_time(write: Callable[..., Path]) -> None:
+    with_id, bare = event_row(1), without_id(2)
+    micro = {("ts_us" if k == "ts" else k): v for k, v in event_row(3).items()} | {
+        "ts_us": 40_000_000_000_000
+    }
+    both = event_row(4) | {"ts_us": 5}
+    events = read_events(write("a.jsonl", [with_id, bare, micro, both])).to_table().to_pylist()
+    alone = read_events(write("b.jsonl", [bare])).to_table().to_pylist()
+    assert alone[0] in events
+    found = {row["event_id"]: row["ts_us"] for row in events}
+    assert [found[row["event_id"]] for row in (with_id, micro, both)] == [
+        with_id["ts"], 40_000_000_000_000, both["ts"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('"x": 1', '"x": "1"'),
+        ('"x": true', '"x": "true"'),
+        ('"x": [1]', '"x": "[1]"'),
+        ('"x": ""', '"x": null'),
+        ('"a": "x=1:y"', '"a=5:x": "y"'),
+        ('"a": "1", "b": "2"', '"a": "1s1:bs1:2"'),
+        ('"as1:1": "2"', '"a": "1", "s1:": "2"'),
+    ],
+)
+def test_objects_that_differ_are_never_one_row(one: str, other: str, write: Callable[..., Path]) -> None:
+    row = json.dumps(without_id(1))[:-1]
+    account = read_events(write("a.jsonl", f"{row}, {one}}}\n{row}, {other}}}\n")).reconciliation
+    assert (account.ok, account.duplicate) == (2, 0)
+
+
+def test_never_more_cells_at_once_than_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    read = json_lines_module.read_objects
+
+    def measured(*arguments: Any) -> None:
+        sizes.append(arguments[-1][0].size)
+        read(*arguments)
+
+    monkeypatch.setattr(json_lines_module, "read_objects", measured)
+    monkeypatch.setattr(json_lines_module, "CELLS_AT_ONCE", 400)
+    monkeypatch.setattr(json_lines_module, "LINES_TO_LEARN", 7)
+    rows = [{f"k{n % 40}": n, **({"\u00e9" * (n % 3): 1} if n % 5 == 0 else {})} for n in range(300)]
+    found, _ = ours("".join(json.dumps(row) + "\n" for row in rows).encode())
+    assert [{k: int(v) for k, (kind, v) in row.items() if kind != "-"} for row in found] == rows
+    assert 0 < max(sizes) <= 400

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from item2vec.errors import SourceError
 from item2vec.events.cells import texts
 from item2vec.events.json_grammar import (
     BLANK,
@@ -28,9 +29,10 @@ from item2vec.events.json_grammar import (
     TWICE,
     read_objects,
 )
+from item2vec.events.json_keys import KEY
 from item2vec.events.lines import Lines, raw_texts, text_faults
 from item2vec.events.reasons import BLANK_LINE, CODES
-from item2vec.events.scan import check_names
+from item2vec.events.scan import MAX_COLUMNS
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -63,6 +65,11 @@ class Keys:
         self.names: list[str] = []
         self._known: dict[str, bytes] = {}
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the tables: keys that no column can be called as are held like any other."""
+        return [f"{KEY}{n}" for n in range(len(self.names))]
+
     def table(self) -> tuple[Bytes, Ints]:
         """Return the keys as the grammar wants them: as they stand in JSON, end to end, and their offsets."""
         written = list(self._known.values())
@@ -75,14 +82,15 @@ class Keys:
         Raises
         ------
         SourceError
-            If a key cannot be a column.
+            If there are too many.
         """
         for text in objects:
             for name in json.loads(text, parse_int=str, parse_float=str):
                 if name not in self._known:
                     self._known[name] = json.dumps(name, ensure_ascii=False)[1:-1].encode()
                     self.names.append(name)
-        check_names(self.names, file)
+        if len(self.names) > MAX_COLUMNS:
+            raise SourceError(f"{file} has more than {MAX_COLUMNS:,} keys; leave out what is not needed")
 
 
 def object_tables(lines: Lines, keys: Keys, file: str) -> Iterator[Table]:
@@ -92,52 +100,61 @@ def object_tables(lines: Lines, keys: Keys, file: str) -> Iterator[Table]:
     """
     codes = np.zeros(len(lines), np.uint16)
     text_faults(lines.data, lines.starts, lines.ends, codes)
-    step = max(1, CELLS_AT_ONCE // max(1, len(keys.names)))
-    for at in range(0, len(lines), step):
-        part = slice(at, at + step)
-        yield from _tables(lines, np.arange(at, min(at + step, len(lines))), codes[part], keys, file)
+    at = 0
+    while at < len(lines):
+        step = max(1, CELLS_AT_ONCE // max(1, len(keys.names)))
+        rows = np.arange(at, min(at + step, len(lines)))
+        tables = _tables(lines, rows, codes[rows], keys, file)
+        if tables is not None:  # else keys were learnt: fewer lines fit
+            yield from tables
+            at += len(rows)
 
 
-def _tables(lines: Lines, rows: Ints, codes: Codes, keys: Keys, file: str) -> Iterator[Table]:
-    """Yield the tables of some lines of a block."""
+def _tables(lines: Lines, rows: Ints, codes: Codes, keys: Keys, file: str) -> list[Table] | None:
+    """Return the tables of some lines of a block, None where their keys had to be learnt."""
     starts, ends = lines.starts[rows], lines.ends[rows]
-    found, cells = _read(lines.data, starts, ends, codes > 0, keys, file)
+    read = _read(lines.data, starts, ends, codes > 0, keys, file)
+    if read is None:
+        return None
+    (found, cells), tables = read, []
     again = np.flatnonzero(found == ESCAPED_KEY)
     if len(again):
         plain = [_with_plain_keys(lines.text(int(starts[i]), int(ends[i]))) for i in again]
         data = np.frombuffer(b"".join(plain), np.uint8)
         cuts = np.cumsum([0, *map(len, plain)])
-        fixed, fixed_cells = _read(
-            data, cuts[:-1], cuts[1:], np.zeros(len(again), np.bool_), keys, file, True
-        )
+        read = _read(data, cuts[:-1], cuts[1:], np.zeros(len(again), np.bool_), keys, file, True)
+        if read is None:
+            return None
+        fixed, fixed_cells = read
         found[again] = np.where(fixed == FINE, ESCAPED_KEY, fixed)
         good = np.flatnonzero(fixed == FINE)
         raw = texts(lines.data, starts[again[good]], ends[again[good]])
-        yield _objects(data, fixed_cells, good, keys, raw, lines.first + rows[again[good]])
+        tables.append(_objects(data, fixed_cells, good, keys, raw, lines.first + rows[again[good]]))
     good = np.flatnonzero((codes == 0) & (found == FINE))
     raw = texts(lines.data, starts[good], ends[good])
-    yield _objects(lines.data, cells, good, keys, raw, lines.first + rows[good])
+    tables.append(_objects(lines.data, cells, good, keys, raw, lines.first + rows[good]))
     codes = np.where(codes == 0, REASON[found], codes)
     for bad in (np.flatnonzero(codes == BLANK_LINE), np.flatnonzero((codes > 0) & (codes != BLANK_LINE))):
         if len(bad):
-            nothing = {name: pa.nulls(len(bad), pa.string()) for name in (*keys.names, "__types")}
+            nothing = {name: pa.nulls(len(bad), pa.string()) for name in (*keys.columns, "__types")}
             raw = raw_texts(lines, starts[bad], ends[bad])
-            yield nothing | _meta(lines.first + rows[bad], codes[bad], raw)
+            tables.append(nothing | _meta(lines.first + rows[bad], codes[bad], raw))
+    return tables
 
 
 def _read(
     data: Bytes, starts: Ints, ends: Ints, skipped: Any, keys: Keys, file: str, escaped_keys: bool = False
-) -> tuple[Bytes, Cells]:
-    """Check lines and find the values of their keys, all of which are known in the end."""
-    while True:
-        found = np.where(skipped, NOT_JSON, FINE).astype(np.uint8)
-        shape = (len(keys.names), len(starts))
-        cells = (np.empty(shape, np.int32), np.empty(shape, np.int32), np.zeros(shape, np.uint8))
-        read_objects(data, starts, ends, keys.table(), escaped_keys, found, cells)
-        new = np.flatnonzero(found == NEW_KEY)[:LINES_TO_LEARN]
-        if not len(new):
-            return found, cells
-        keys.learn((data[starts[i] : ends[i]].tobytes() for i in new), file)
+) -> tuple[Bytes, Cells] | None:
+    """Check lines and find the values of their keys; where some are new, learn them and return None."""
+    found = np.where(skipped, NOT_JSON, FINE).astype(np.uint8)
+    shape = (len(keys.names), len(starts))
+    cells = (np.empty(shape, np.int32), np.empty(shape, np.int32), np.zeros(shape, np.uint8))
+    read_objects(data, starts, ends, keys.table(), escaped_keys, found, cells)
+    new = np.flatnonzero(found == NEW_KEY)[:LINES_TO_LEARN]
+    if not len(new):
+        return found, cells
+    keys.learn((data[starts[i] : ends[i]].tobytes() for i in new), file)
+    return None
 
 
 def _with_plain_keys(line: bytes) -> bytes:
@@ -153,15 +170,17 @@ def _with_plain_keys(line: bytes) -> bytes:
 
 def _objects(data: Bytes, cells: Cells, good: Ints, keys: Keys, raw: pa.Array, numbers: Ints) -> Table:
     """Return the values of valid objects, their types, and what stands beside them."""
-    n_keys = len(cells[0])
-    columns: Table = {name: pa.nulls(len(good), pa.string()) for name in keys.names[n_keys:]}  # learnt since
-    for name, lefts, rights, kinds in zip(keys.names, *(table[:, good] for table in cells), strict=False):
+    columns: Table = {}
+    for name, lefts, rights, kinds in zip(keys.columns, *(table[:, good] for table in cells), strict=True):
         there = kinds > NULL
+        if not there.any():
+            columns[name] = pa.nulls(len(good), pa.string())
+            continue
         column = texts(data, np.where(there, lefts, 0), np.where(there, rights, 0), valid=there)
         column = _changed(column, kinds == ESCAPED, _unescape)
         columns[name] = _changed(column, kinds == NESTED, _minify)
     letters = KIND_LETTERS[cells[2][:, good].T].ravel()
-    ends = np.arange(len(good) + 1, dtype=np.int32) * n_keys
+    ends = np.arange(len(good) + 1, dtype=np.int32) * len(keys.names)
     types = pa.Array.from_buffers(pa.string(), len(good), [None, pa.py_buffer(ends), pa.py_buffer(letters)])
     return columns | {"__types": types} | _meta(numbers, np.zeros(len(good), np.uint16), raw)
 

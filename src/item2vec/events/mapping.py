@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from item2vec.errors import ConfigError, SourceError
 from item2vec.events import expressions as sql
 from item2vec.events.config import EVENT_COLUMNS, EventsConfig
 from item2vec.events.expressions import LATEST_US, quote_name, quote_text
+from item2vec.events.identity import composite_id, row_identity
+from item2vec.events.json_keys import JSON_TYPE, column_of
 
 REQUIRED = ("user_id", "ts", "item_id")
-JSON_TYPE = "__type:"  # how the columns begin that hold the JSON type of a key's values
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,11 @@ class Mapping:
         told = "".join(f", {expression} AS {name}" for name, expression in facts.items())
         kept_facts = "".join(f", {name}" for name in facts)
         kept = "".join(f", {quote_name(name)}" for name in carry)
-        body = ", ".join(f"coalesce({self._cell(name)}, '')" for name in self._mapped())
+        mapped = dict.fromkeys(name for names in self.columns.values() for name in names)
+        cells = [self._cell(name) for name in mapped]
+        if other := self._other_ts():
+            cells.append(f"CASE WHEN ts IS NULL THEN {self._cell(other)} END")
+        body = ", ".join(f"coalesce({cell}, '')" for cell in cells)
         names = ", ".join(name for name in fields if not name.startswith("__"))
         return (
             f"SELECT __file, __line, __raw, __body, __type, {names}{kept}, {self._item_kind()} AS"
@@ -75,21 +81,18 @@ class Mapping:
             f" FROM (SELECT *, {self._text('event_type')} AS __type{told} FROM prepared))"
         )
 
-    def _mapped(self) -> list[str]:
-        """Their columns that make an event, each once."""
-        return list(dict.fromkeys(name for names in self.columns.values() for name in names))
-
     def _fields(self) -> dict[str, str]:
         """Return the SQL of each of our columns, and of the helpers ``__ignored``, ``__has_*``."""
         fields = {"user_id": self._text("user_id"), "item_id": self._item_id(), "event_id": self._event_id()}
-        fields["ts_us"] = sql.timestamp(self._ts(), self._kind("ts"), self._unit())
+        fields["ts_us"] = self._timed(self._instant)
         fields["market"], fields["search_id"] = self._text("market"), self._text("search_id")
         fields |= {
             "seq": self._optional("seq", "BIGINT"),
             "position": self._optional("position", "INTEGER"),
             "dwell_seconds": self._optional("dwell_seconds", "DOUBLE"),
         }
-        for ours in ("ts", "item_id", "position", "dwell_seconds"):
+        fields["__has_ts"] = self._timed(self._holds)
+        for ours in ("item_id", "position", "dwell_seconds"):
             fields[f"__has_{ours}"] = self._present(ours)
         constant = self.config.event_type
         if constant:
@@ -138,11 +141,12 @@ class Mapping:
 
     def _present(self, ours: str) -> str:
         """Return the SQL that tells whether a cell holds anything at all."""
-        if ours not in self.columns:
-            return "false"
-        if self._kind(ours) != "VARCHAR":
-            return f"{quote_name(self._name(ours))} IS NOT NULL"
-        return f"coalesce(NOT {sql.blank(self._name(ours))}, false)"
+        return self._holds(self._name(ours)) if ours in self.columns else "false"
+
+    def _holds(self, name: str) -> str:
+        if self.types[name] != "VARCHAR":
+            return f"{quote_name(name)} IS NOT NULL"
+        return f"coalesce(NOT {sql.blank(name)}, false)"
 
     def _cell(self, name: str) -> str:
         """Return the SQL of a source cell as text, for comparing rows and for composite ids."""
@@ -164,29 +168,40 @@ class Mapping:
             return sql.integer(name, kind, "item_id")
         return self._text("item_id")
 
-    def _ts(self) -> str:
-        return self._name("ts")
+    def _by_row(self, ours: str) -> bool:
+        """Tell whether each object decides by its own keys, as no column is named in the config."""
+        return ours not in self.config.columns and self._is_json(ours)
 
-    def _unit(self) -> str:
+    def _other_ts(self) -> str | None:
+        """Return where the time of an object without ``ts`` stands."""
+        both = "ts_us" in self.types and self._name("ts") == "ts"
+        return "ts_us" if both and self._by_row("ts") else None
+
+    def _timed(self, of: Callable[[str], str]) -> str:
+        """Return the SQL `of` the time's column, row by row where there are two."""
+        other, here = self._other_ts(), of(self._name("ts"))
+        return f"CASE WHEN ts IS NULL THEN {of(other)} ELSE {here} END" if other else here
+
+    def _instant(self, name: str) -> str:
         """Our own name for microseconds, ``ts_us``, says its unit: small values are not taken for seconds."""
-        own = self._ts() == "ts_us" and self.config.timestamp_unit == "auto"
-        return "us" if own and self._kind("ts") in sql.INTEGERS | {"VARCHAR"} else self.config.timestamp_unit
+        kind, unit = self.types[name], self.config.timestamp_unit
+        own = name == "ts_us" and unit == "auto" and kind in sql.INTEGERS | {"VARCHAR"}
+        return sql.timestamp(name, kind, "us" if own else unit)
 
     def _event_id(self) -> str:
         """Return the SQL of the source's id, of a composite of its columns, or of a hash of the whole row."""
         names = self.columns.get("event_id", ())
+        if len(names) == 1 and self._by_row("event_id"):
+            return f"CASE WHEN event_id IS NULL THEN {self._hash()} ELSE {self._text('event_id')} END"
         if len(names) == 1:
             return self._text("event_id")
-        if names:
-            # Escaped, and a null apart from an empty text, so that different cells never make the same id
-            escaped = [f"replace({self._cell(n)}, '\\', '\\\\')" for n in names]
-            cells = [f"coalesce(replace({cell}, '|', '\\|'), '\\N')" for cell in escaped]
-            some = " OR ".join(f"{quote_name(name)} IS NOT NULL" for name in names)
-            return f"CASE WHEN {some} THEN concat_ws('|', {', '.join(cells)}) END"
-        # The length before each cell keeps cells apart whatever they hold; concat takes a null for nothing
-        cells = [f"CAST({quote_name(name)} AS VARCHAR)" for name in sorted(self.hashed)]
-        measured = ", ".join(f"length({cell}), ':', {cell}" for cell in cells)
-        return f"md5(concat({measured}))"
+        return composite_id({quote_name(n): self._cell(n) for n in names}) if names else self._hash()
+
+    def _hash(self) -> str:
+        """Return the SQL of a hash of the whole row."""
+        told = self.hashed == ("__identity",)
+        cells = {name: f"CAST({quote_name(name)} AS VARCHAR)" for name in self.hashed}
+        return "md5(__identity)" if told else f"md5({row_identity(cells)})"
 
     def _checks(self) -> str:
         """Return the branches that name why a row is refused, the first that holds."""
@@ -265,7 +280,7 @@ def match_columns(
             named = "ts_us" if ours == "ts" and "ts" not in types else ours
             if named not in types or (ours == "event_type" and config.event_type):
                 continue
-        names = (named,) if isinstance(named, str) else tuple(named)
+        names = tuple(column_of(name, types) for name in ((named,) if isinstance(named, str) else named))
         if missing := [name for name in names if name and name not in types]:
             raise SourceError(f"{where} has no column {missing[0]!r} (mapped to {ours}); {_available(types)}")
         if names != ("",):

@@ -18,8 +18,10 @@ from item2vec.errors import SourceError
 from item2vec.events.cells import texts
 from item2vec.events.delimited import Records, split_records
 from item2vec.events.engine import Engine
-from item2vec.events.expressions import quote_name, quote_text
+from item2vec.events.expressions import quote_name
 from item2vec.events.files import Source, TextStream
+from item2vec.events.identity import row_identity
+from item2vec.events.json_keys import JSON_TYPE, KEY, column_names
 from item2vec.events.json_lines import TYPE_NAMES, Keys, Table, object_tables
 from item2vec.events.lines import LineReader, Lines, raw_texts
 from item2vec.events.publish import open_writer
@@ -64,14 +66,15 @@ def scan_text(engine: Engine, source: Source, view: str, folder: Path, bar: Any)
     check_names(columns, source.paths[0])
     relation = f"read_parquet([{quote_files(stage.files)}], union_by_name = true, hive_partitioning = false)"
     if source.format == "csv":
-        engine.run(f"CREATE VIEW {view} AS SELECT * FROM {relation}")
-        return Scan(columns, columns, stage.rows, names, dict(lines))
+        engine.run(f"CREATE VIEW {view} AS {_csv_view(columns, relation)}")
+        return Scan(columns, ("__identity",), stage.rows, names, dict(lines))
     if not keys.names:
         raise SourceError(
             f"no line of {source.paths[0]} is a JSON object; write one object a line, as in {EXAMPLE}"
         )
-    engine.run(f"CREATE VIEW {view} AS {_json_view(keys.names, relation)}")
-    return Scan(tuple(keys.names), ("__identity",), stage.rows, {}, dict(lines))
+    engine.run(f"CREATE VIEW {view} AS {_json_view(keys, relation)}")
+    columns = tuple(name for name in column_names(keys.names) if not name.startswith(KEY))
+    return Scan(columns, ("__identity",), stage.rows, {}, dict(lines))
 
 
 class Stage:
@@ -181,23 +184,27 @@ def _json_tables(reader: LineReader, file: str, keys: Keys, counted: Counter[str
             yield table
 
 
-def _json_view(names: Sequence[str], relation: str) -> str:
+def _csv_view(names: Sequence[str], relation: str) -> str:
+    """Return the SELECT of the cells and of what identifies a row: its cells that are not empty."""
+    identity = row_identity({name: f"nullif({quote_name(name)}, '')" for name in names})
+    return f"SELECT *, {identity} AS __identity FROM {relation}"
+
+
+def _json_view(keys: Keys, relation: str) -> str:
     """Return the SELECT of the values of all keys, their JSON types and what identifies an object.
 
     The identity does not depend on the order of the keys, on white space, or on keys that are null or that
     only other objects have.
     """
-    columns = ", ".join(map(quote_name, names))
     kinds = " ".join(f"WHEN '{letter}' THEN '{kind}'" for letter, kind in TYPE_NAMES.items())
-    types = ", ".join(
-        f"CASE substr(__types, {at}, 1) {kinds} END AS {quote_name('__type:' + name)}"
-        for at, name in enumerate(names, 1)
-    )
-    cells = ", ".join(
-        f"{quote_text(name + '=')} || length({quote_name(name)}) || ':' || {quote_name(name)}"
-        for name in sorted(names)
+    held = dict(zip(keys.names, map(quote_name, keys.columns), strict=True))
+    letters = {name: f"substr(__types, {at}, 1)" for at, name in enumerate(keys.names, 1)}
+    columns = ", ".join(
+        f"{held[name]} AS {quote_name(named)},"
+        f" CASE {letters[name]} {kinds} END AS {quote_name(JSON_TYPE + named)}"
+        for name, named in zip(keys.names, column_names(keys.names), strict=True)
     )
     return (
-        f"SELECT {columns}, {types}, __file, __line, __code, __raw,"
-        f" CASE WHEN __code = 0 THEN concat_ws(chr(31), {cells}) END AS __identity FROM {relation}"
+        f"SELECT {columns}, __file, __line, __code, __raw,"
+        f" CASE WHEN __code = 0 THEN {row_identity(held, letters)} END AS __identity FROM {relation}"
     )

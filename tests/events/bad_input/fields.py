@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,74 @@ def blanks() -> list[Case]:
     cases = [
         ("null user_id", "user_id", None, NO_ID["user_id"]),
         ("empty item_id", "item_id", "", NO_ID["item_id"]),
-        ("empty event_id", "event_id", "", NO_ID["event_id"]),
         ("space-only user_id", "user_id", " \t", STRIP),
         ("user_id of a no-break space", "user_id", "\u00a0", STRIP),
         ("item_id of zero-width spaces", "item_id", "\u200b\u200b", STRIP),
     ]
     return [
-        row_case(name, {ours: value}, Quarantined(f"no {ours}"), guard, row=f"null, empty or blank {ours}")
-        for name, ours, value, guard in cases
+        *(
+            row_case(
+                name, {ours: value}, Quarantined(f"no {ours}"), guard, row=f"null, empty or blank {ours}"
+            )
+            for name, ours, value, guard in cases
+        ),
+        row_case(
+            "empty event_id",
+            {"event_id": ""},
+            Quarantined("no event_id"),
+            NO_ID["event_id"],
+            row="empty or blank event_id",
+        ),
+        row_case(
+            "null event_id",
+            {"event_id": None},
+            Quarantined("no event_id"),
+            NO_ID["event_id"],
+            formats=("csv", "parquet"),
+            row="null event_id",
+        ),
+    ]
+
+
+def keys_of_json() -> list[Case]:
+    """Objects whose keys are not those of the others; an object's keys say nothing about the others."""
+
+    def write_bare(folder: Path, kind: str) -> Log:
+        bare = {key: value for key, value in texts(event_row(9)).items() if value and key != "event_id"}
+        parts = (f"{len(k)}:{k}s{len(v)}:{v}" for k, v in sorted(bare.items()))
+        named = event_row(9) | {"event_id": hashlib.md5("".join(parts).encode()).hexdigest()}
+        return Log({"path": write_rows(folder / "log.jsonl", [*GOOD, bare])}, also=[named])
+
+    def write_refused(folder: Path, kind: str) -> Log:
+        good = [{("ts_us" if key == "ts" else key): value for key, value in row.items()} for row in GOOD]
+        path = write_rows(folder / "log.jsonl", [*good, {"user_id": "u", "ts": "5", "event_type": "click"}])
+        return Log({"path": path}, [(path, 9, path.read_text().split("\n")[8])])
+
+    return [
+        row_case(
+            "keys that cannot be columns",
+            {"": "a", "Item_ID": "b", "__file": "c", "a\0b": "d", "item_ID": "e"},
+            Accepted(),
+            Guard("events/json_keys.py", "if k and not CONTROLS.search(k) and", "if"),
+            formats=("jsonl",),
+            row="key that is empty, reserved, or like another but for its case (left out)",
+        ),
+        Case(
+            "object without event_id",
+            Accepted(),
+            write_bare,
+            Guard(MAPPING, 'if len(names) == 1 and self._by_row("event_id"):', "if False:"),
+            ("jsonl",),
+            row="no or null event_id where `columns` names none (a hash of the row)",
+        ),
+        Case(
+            "ts in a refused row",
+            Quarantined("timestamp out of range"),
+            write_refused,
+            Guard(MAPPING, 'return "ts_us" if both and self._by_row("ts") else None', "return None"),
+            ("jsonl",),
+            row="keys that only refused rows have (they map nothing for the others)",
+        ),
     ]
 
 
@@ -281,6 +342,7 @@ def types_and_numbers() -> list[Case]:
 
 CASES: list[Case] = [
     *blanks(),
+    *keys_of_json(),
     *unfit_ids(),
     *look_alikes(),
     *id_types(),

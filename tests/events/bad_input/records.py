@@ -58,6 +58,16 @@ def two_open_quotes(folder: object, kind: str) -> Log:
     return Log({"path": path}, [(path, 4, opened.decode()), (path, 8, opened.decode())])
 
 
+def wrong_fields_over_lines(folder: object, kind: str) -> Log:
+    """The inner line of a quoted field is an event: it might as well lie between two stray quotes."""
+    lines = csv_text(GOOD).encode().splitlines()
+    first, last = b'u,1,1,x,click,"note', b'end",i,,,,,,,more'
+    inner = csv_text([event_row(9)]).encode().splitlines()[1]
+    data = b"\n".join([*lines[:3], first, inner, last, *lines[3:]]) + b"\n"
+    path = write_bytes(folder / "log.csv", data)  # type: ignore[operator]
+    return Log({"path": path}, [(path, 4, first.decode()), (path, 6, last.decode())], also=[event_row(9)])
+
+
 def old_newlines(data: bytes) -> bytes:
     return data.replace(b"\n", b"\r")
 
@@ -112,6 +122,14 @@ CASES: list[Case] = [
         Guard(CSV, "            b, code = a, OPEN\n", "            code = OPEN\n"),
         formats=("csv",),
         row="open quote",
+    ),
+    Case(
+        "record over lines with too many fields",
+        Quarantined("open quote"),
+        wrong_fields_over_lines,
+        Guard(CSV, "        if joined and code != FINE:", "        if joined and code in (OPEN, STRAY):"),
+        formats=("csv",),
+        row="record over several lines with too few or too many fields (its inner lines are records)",
     ),
     line_case(
         "stray quote in a field",
