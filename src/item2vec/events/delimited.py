@@ -3,7 +3,7 @@
 Quotes may enclose delimiters, doubled quotes and line breaks. A quote inside an unquoted field, or text after
 a closing quote, refuses the record. An opened quote that is never properly closed refuses its line only:
 reading goes on with the next line, so no good row is swallowed. So it does where lines join to a record with
-too few or too many fields: that may be one record, or good rows between two stray quotes, which must not be lost.
+too few or too many fields: that may be one record, or good rows between two stray quotes, not to be lost.
 """
 
 from __future__ import annotations
