@@ -76,6 +76,9 @@ def header_only(folder: Path, kind: str) -> Path:
     return write_bytes(folder / "log.csv", log_in(folder, "csv").read_bytes().splitlines(True)[0])
 
 
+BOMB = "gzip, zstd or Parquet pages that unpack to over 200 times the file (and 64 MiB)"
+
+
 def bomb(folder: Path, kind: str) -> Path:
     size = 70 << 20
     if kind == "parquet":
@@ -266,7 +269,7 @@ CASES: list[Case] = [
         Guard(FILES, 'PARQUET = b"\\x1f\\x8b"', 'PARQUET = b"\\x1f\\x00"'),
         formats=TEXT,
     ),
-    path_case("gzip bomb", bomb, refused("unpacks to over 200 times"), EXPANSION, row="gzip or Parquet bomb"),
+    path_case("gzip bomb", bomb, refused("unpacks to over 200 times"), EXPANSION, row=BOMB),
     bytes_case(
         "Parquet without its end",
         lambda data: data[:-30],
