@@ -40,7 +40,6 @@ VERSIONS = {
 }
 RUN_STAGES = tuple(VERSIONS)
 QUARANTINE = "quarantine"  # what a stopped run refused
-CHECKPOINTS = "checkpoints"  # what a killed stage has done so far, a folder per stage
 MEASURED = ("events", "sessions", "embeddings", "index", "recommendations", "holdout")
 
 
@@ -126,7 +125,7 @@ def run_pipeline(
 
     def told(event: StageEvent) -> None:
         if event.state != "started":  # its object is whole: nobody goes on from what led to it
-            shutil.rmtree(folder.path / CHECKPOINTS / event.stage, ignore_errors=True)
+            shutil.rmtree(folder.checkpoints / event.stage, ignore_errors=True)
             if event.stage == "events":  # or rows refused by an earlier try stay, and seem to be this one's
                 shutil.rmtree(folder.path / QUARANTINE, ignore_errors=True)
         notify(event)
@@ -140,14 +139,14 @@ def run_pipeline(
         except GateError:  # or weeks of refused nights fill the disk; this one's files wait for --accept
             collect(folder, keep=config.run.keep_releases, also=[one.path for one in objects.values()])
             raise
-        shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)  # of trainings that were given up
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)  # of trainings that were given up
         collected = collect(folder, keep=config.run.keep_releases)
     return RunResult(folder.path, objects, release, collected)
 
 
 def plan_stages(config: RunConfig, folder: RunFolder, show_progress: bool = False) -> list[Stage]:
     """List the stages of a run: what each reads, what its key is made of, and what builds it."""
-    bars, checkpoints, hashed = show_progress, folder.path / CHECKPOINTS, config.stage_config
+    bars, checkpoints, hashed = show_progress, folder.checkpoints, config.stage_config
     train = hashed("train")
     split = {
         key: value for key, value in hashed("evaluate").items() if key in config.evaluate.split_options()
