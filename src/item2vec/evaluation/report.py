@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from item2vec.errors import MissingDependencyError, RunError
+from item2vec.errors import RunError
 from item2vec.evaluation import readings
 from item2vec.evaluation.attributes import aligned_attributes, label_codes
 from item2vec.evaluation.embedding_map import project
 from item2vec.evaluation.next_item import NextItemResult
+from item2vec.evaluation.page import FOLDER, render_page
 from item2vec.evaluation.probes import ProbeResult, Vectors
 from item2vec.evaluation.similar_sample import similar_sample
 
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
     from item2vec.evaluation.plots import Plot
     from item2vec.evaluation.splits import Split
 
-FORMAT = 2
+FORMAT = 3
 TERMS = ("window", "negative", "booked", "market_negative", "rejection")
+
+
+class Result(Protocol):
+    """Figures of a protocol."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure as JSON types."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +58,10 @@ class ReportPayload:
         The first scorer is the model, the other ones its baselines, except `variants`.
     variants : sequence of str
         Scorers that are other readings of the model and no baselines.
+    booked_rank : sequence of BookedRankResult
+        One per kind of candidates: the search's own list, the market's items.
+    long_term : LongTermResult, optional
+        Booking sequences only.
     probe : ProbeResult, optional
     index : sequence of IndexRecall
         One per reading of the index.
@@ -76,6 +88,8 @@ class ReportPayload:
     split: Split | None = None
     next_item: NextItemResult | None = None
     variants: Sequence[str] = ()
+    booked_rank: Sequence[Result] = ()
+    long_term: Result | None = None
     probe: ProbeResult | None = None
     index: Sequence[IndexRecall] = ()
     vectors: Vectors | None = None
@@ -111,9 +125,11 @@ def write_report(out_dir: str | Path, payload: ReportPayload) -> tuple[Path, Pat
     RunError
         If the folder cannot be written.
     """
-    template = _template()
     figures = report_figures(payload)
-    page = template.render(report=figures, plots=_plots(payload, figures), notes=list(payload.notes))
+    page = render_page(
+        FOLDER / "report.html.j2",
+        {"report": figures, "plots": _plots(payload, figures), "notes": list(payload.notes)},
+    )
     folder = Path(out_dir)
     paths = folder / "report.json", folder / "report.html"
     texts = json.dumps(figures, indent=1, ensure_ascii=False, allow_nan=False) + "\n", page
@@ -146,6 +162,8 @@ def report_figures(payload: ReportPayload) -> dict[str, Any]:
             "split": payload.split.to_json() if payload.split else None,
             "next_item": evaluated,
             "verdict": readings.verdict(evaluated, payload.variants),
+            "booked_rank": [entry.to_json() for entry in payload.booked_rank],
+            "long_term": payload.long_term.to_json() if payload.long_term else None,
             "probe": payload.probe.to_json() if payload.probe else None,
             "index": [entry.to_json() for entry in payload.index],
             "similar": sample,
@@ -202,26 +220,3 @@ def _plots(payload: ReportPayload, figures: Mapping[str, Any]) -> dict[str, Any]
         by_position = {name: scorer["by_position"] for name, scorer in scorers.items()}
         drawn["positions"] = plots.position_plot(by_position, result.k)
     return drawn
-
-
-def _template() -> Any:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the report is written with Jinja2, which is not installed: pip install 'item2vec[report]'"
-        ) from error
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        {
-            name: getattr(readings, name)
-            for name in ("flat", "number", "reading", "shades", "signed", "utc", "words")
-        }
-    )
-    return environment.get_template("report.html.j2")
