@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from item2vec.errors import DataError, EmptyDataError, UsageError
 from item2vec.evaluation import split_sessions
+from item2vec.evaluation.cases import prefix_cases
 from item2vec.sessions import Sessions
 
 HOUR = 3_600_000_000
@@ -103,10 +104,26 @@ def test_booking_sequences_are_cut_and_keep_their_past_as_history():
     assert split.validation.to_lists() == [["a", "b", "c"]]
     assert split.validation_targets.tolist() == [2]
     assert split.test.to_lists() == [["a", "b", "c", "d"], ["a", "c"], ["d", "e"]]
-    assert split.test_targets.tolist() == [3, 1, 1]
+    assert split.test_targets.tolist() == [3, 1, 0]  # d is the first stay of its user: no history
     assert split.counts["cut_below_two_stays"] == 1
     assert split.counts["stays_from_t2"] == 4
     assert split.train.end_us.tolist() == [1 * HOUR, 4 * HOUR]
+
+
+def test_users_who_stayed_once_are_kept_where_the_sessions_hold_them():
+    """With min_length = 1 a single stay trains, and from T2 on it is a target without a history."""
+    stays = [["a", "b"], ["c"], ["d"], ["e"], ["a", "e"]]
+    times = [[0, 1], [5], [12], [25], [3, 26]]
+    once = timed(stays, times, kind="booking")
+    split = split_sessions(once, validation_from=10 * HOUR, test_from=20 * HOUR)
+    assert split.train.to_lists() == [["a", "b"], ["c"], ["a"]]
+    assert split.counts["cut_below_two_stays"] == 0
+    assert (split.validation.to_lists(), split.validation_targets.tolist()) == ([["d"]], [0])
+    assert (split.test.to_lists(), split.test_targets.tolist()) == ([["e"], ["a", "e"]], [0, 1])
+    cases = prefix_cases(split.test, split.test_targets)
+    assert (len(cases), cases.n_without_case) == (1, 1)  # next item needs a prefix
+    repeated = split_sessions(once.take([0, 4]), validation=0, test_from=20 * HOUR)
+    assert (repeated.train.to_lists(), repeated.counts["cut_below_two_stays"]) == ([["a", "b"]], 1)
 
 
 @settings(max_examples=80, deadline=None)
@@ -121,7 +138,7 @@ def test_no_leak(seed, kind, validation, test):
     rng = np.random.default_rng(seed)
     lists, times, booked, booked_times = [], [], [], []
     for _ in range(40):
-        n = int(rng.integers(2, 6))
+        n = int(rng.integers(1, 6))
         lists.append(rng.integers(0, 50, n).tolist())
         times.append(sorted((rng.integers(0, 400) + rng.integers(0, 40, n)).tolist()))
         booked.append(list(set(lists[-1][:2])) if kind == "click" and rng.random() < 0.3 else [])
@@ -156,10 +173,10 @@ def test_no_leak(seed, kind, validation, test):
     ):
         for s, first in enumerate(targets):
             stays = side.ts_us[side.offsets[s] : side.offsets[s + 1]]
-            assert 1 <= first < len(stays)
+            assert 0 <= first < len(stays)
             assert (stays[first:] >= low).all()
             assert (stays < high).all()
-            assert first == 1 or stays[first - 1] < low
+            assert (stays[:first] < low).all()
 
 
 def _check_nothing_is_dropped_in_vain(sessions, split):

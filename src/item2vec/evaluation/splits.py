@@ -29,7 +29,8 @@ class Split:
         Sessions within [T1, T2), their bookings included, and from T2 on; empty where their share was 0.
     validation_targets, test_targets : ndarray of int64, shape (n_sessions,), optional
         Booking sequences only: the position of the first stay that may be a target; the stays before it are
-        history. Pass it on as ``evaluate_next_item(..., first_targets=split.test_targets)``.
+        history. It is 0 where the user's first stay lies behind the cut: a target without a history. Pass it
+        on as ``first_targets=split.test_targets`` (``evaluate_next_item`` starts at 1 in any case).
     t1_us, t2_us : int, optional
         The cuts, microseconds since 1970 (UTC); None for sessions without times, cut by their order.
     counts : dict of str to int
@@ -68,7 +69,11 @@ def split_sessions(
     clicks lie before it. Where the times of the bookings are not known (``booked_us`` is None), the last
     click is taken to settle a session, and a later booking goes unnoticed.
 
-    Booking sequences are cut at T1 instead; a test case is a stay from T2 on with all stays before it.
+    Booking sequences are cut at T1 instead; a test case is a stay from T2 on with all stays before it. What
+    the cut leaves of a sequence trains only with two stays or more (counted in ``cut_below_two_stays``),
+    except where the sessions hold sequences of one stay anyway (sessionized with ``min_length = 1``). With
+    the default ``min_length = 2`` users who stayed once are missing, so the targets without a history are
+    first stays of users who came back, and training counts only the stays of such users.
     Sessions without times are cut by their order.
 
     Markets and attributes of the items are taken as they are: one snapshot, not as of T1.
@@ -157,7 +162,8 @@ def _split_by_order(sessions: Sessions, validation: float, test: float) -> Split
 
 
 def _split_bookings(sessions: Sessions, t1: int, t2: int) -> Split:
-    train, too_short = _cut_sequences(sessions, t1)
+    shortest = min(SHORTEST_SEQUENCE, int(np.diff(sessions.offsets).min()))
+    train, too_short = _cut_sequences(sessions, t1, shortest)
     validation, validation_targets = _sequences_with_targets(sessions, t1, t2)
     test, test_targets = _sequences_with_targets(sessions, t2, NEVER)
     ts_us = sessions.ts_us
@@ -181,12 +187,12 @@ def _split_bookings(sessions: Sessions, t1: int, t2: int) -> Split:
     )
 
 
-def _cut_sequences(sessions: Sessions, end_us: int) -> tuple[Sessions, int]:
-    """Keep the stays before `end_us` and the sequences that still have two of them; count the other ones."""
+def _cut_sequences(sessions: Sessions, end_us: int, shortest: int = 1) -> tuple[Sessions, int]:
+    """Keep the stays before `end_us` and the sequences with `shortest` of them; count what is too short."""
     assert sessions.ts_us is not None
     early = sessions.ts_us < end_us
     kept = _count_per_session(early, sessions.offsets)
-    long_enough = kept >= SHORTEST_SEQUENCE
+    long_enough = kept >= shortest
     early &= np.repeat(long_enough, np.diff(sessions.offsets))
     chosen = sessions.take(long_enough)
     times, offsets = sessions.ts_us[early], np.concatenate([[0], np.cumsum(kept[long_enough])])
@@ -212,8 +218,7 @@ def _sequences_with_targets(
     assert cut.ts_us is not None
     earlier = _count_per_session(cut.ts_us < start_us, cut.offsets)
     has_target = earlier < np.diff(cut.offsets)
-    targets: npt.NDArray[np.int64] = np.maximum(earlier[has_target], 1)
-    return cut.take(has_target), targets
+    return cut.take(has_target), earlier[has_target]
 
 
 def _count_per_session(
