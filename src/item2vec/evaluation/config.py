@@ -34,6 +34,11 @@ class EvaluateConfig(BaseModel):
     """Resamples of sessions behind the 95 % intervals."""
     max_sessions: Annotated[int, Field(ge=1)] | None = None
     """Evaluate a random sample of the test sessions."""
+    seeds: Annotated[int, Field(ge=1, le=20)] = 1
+    """Trainings of the measured twin, with the seeds train.seed, train.seed + 1, …; figures are their means."""
+    equations: bool = False
+    """Train and measure the paper's eq. 3 (clicks alone), eq. 4 (with bookings) and eq. 5 (and negatives from
+    the market) too, with the settings of [train] otherwise: what do bookings and markets bring on this log?"""
     baselines: tuple[Literal["popularity", "market_popularity", "item_knn", "item_knn_decay"], ...] = (
         "popularity",
         "market_popularity",

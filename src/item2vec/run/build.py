@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from item2vec.artifacts import StageKey, StoredObject
+from item2vec.artifacts.durable import remove_tree
 from item2vec.artifacts.manifest import canonical_json, digest
 from item2vec.errors import (
     ConfigError,
@@ -80,7 +81,7 @@ def events(config: RunConfig, bars: bool, kept_quarantine: Path) -> Builder:
         settings = config.events
         if "simulate" in inputs:
             settings = settings.model_copy(update=_simulated_paths(inputs["simulate"].path, settings))
-        shutil.rmtree(kept_quarantine, ignore_errors=True)  # of an earlier try
+        remove_tree(kept_quarantine)  # of an earlier try
         keep = False
         try:
             found = read_events(config=settings, out=out_dir, quarantine=kept_quarantine, show_progress=bars)
@@ -89,7 +90,7 @@ def events(config: RunConfig, bars: bool, kept_quarantine: Path) -> Builder:
             raise
         finally:
             if not keep:
-                shutil.rmtree(kept_quarantine, ignore_errors=True)
+                remove_tree(kept_quarantine)
         account = found.reconciliation
         by_day = {
             day: find_source(paths, settings.format).paths for day, paths in settings.partitions.items()
@@ -173,18 +174,18 @@ def embeddings(config: RunConfig, bars: bool, checkpoints: Path) -> Builder:
     """Train the published model on all sessions."""
 
     def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
-        return train(config, open_sessions(inputs), out_dir, bars, checkpoints)
+        return train(config.train, open_sessions(inputs), out_dir, bars, checkpoints)
 
     return build
 
 
 def train(
-    config: RunConfig, training: Sessions, out_dir: Path, bars: bool, checkpoints: Path
+    settings: Mapping[str, Any], training: Sessions, out_dir: Path, bars: bool, checkpoints: Path
 ) -> Mapping[str, Any]:
     """Train a model, going on where a killed run stopped, and save its vectors and its history."""
     from item2vec.embeddings import Item2Vec
 
-    model = Item2Vec(**config.train)
+    model = Item2Vec(**settings)
     try:
         model.fit(training, checkpoint_dir=checkpoints, show_progress=bars)
     except (UsageError, CorruptArtifactError) as error:  # left by other settings, or damaged: start afresh
@@ -199,7 +200,7 @@ def train(
     last = history[-1]
     return {
         "items": len(model.item_vectors_.ids),
-        "vector_size": config.train["vector_size"],
+        "vector_size": settings["vector_size"],
         "epochs": len(history),
         "loss": last["loss"],
         "booked_unknown": model.n_booked_unknown_,

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from item2vec.errors import EmptyDataError, MissingDependencyError
-from item2vec.run.build import HISTORY, Builder, Objects, open_sessions, train
+from item2vec.run.build import HISTORY, Builder, Objects, open_sessions
 from item2vec.run.load import VECTORS, open_recommender
+from item2vec.run.protocols import VARIANTS, next_item
+from item2vec.run.twins import LEFT_OUT, train_twins
 
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
     from item2vec.embeddings import ItemVectors
     from item2vec.evaluation import NextItemResult, Split
-    from item2vec.recommendations import Recommender
     from item2vec.sessions import Sessions
-    from item2vec.vocabulary import Vocabulary
 
 INSUFFICIENT = "insufficient_data"
 TWIN_NOTE = (
@@ -30,7 +29,6 @@ TWIN_NOTE = (
     " clicks and bookings all lie before T1. The published model is trained on all sessions; map, probes,"
     " similar items, loss and index figures are its own."
 )
-VARIANTS = ("item2vec_similar",)  # another reading of the model, no baseline
 STATIC_NOTE = "Item attributes are one static snapshot, not as of the day of each session."
 
 
@@ -51,12 +49,12 @@ def check_report_libraries() -> None:
 
 
 def holdout(config: RunConfig, bars: bool, checkpoints: Path) -> Builder:
-    """Train the model that is measured: the same settings, only sessions that end before T1."""
+    """Train the models that are measured: the same settings, only sessions that end before T1."""
 
     def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
         try:
             split = _split(config, inputs)
-            return train(config, split.train, out_dir, bars, checkpoints)
+            return train_twins(config, split.train, out_dir, bars, checkpoints)
         except EmptyDataError as error:  # a log too small to measure is still worth its vectors
             return {INSUFFICIENT: str(error)}
 
@@ -72,7 +70,7 @@ def evaluation(config: RunConfig, bars: bool) -> Builder:
         from item2vec.events import Events
 
         split = None if INSUFFICIENT in inputs["holdout"].figures else _split(config, inputs)
-        result = None if split is None else _next_item(config, inputs, split, bars)
+        result = None if split is None else next_item(config, inputs, split, bars)
         sessions = open_sessions(inputs)
         vectors = ItemVectors.load(inputs["embeddings"].path / VECTORS)
         settings = config.evaluate
@@ -104,45 +102,10 @@ def evaluation(config: RunConfig, bars: bool) -> Builder:
     return build
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """A recommender read one way, as the evaluation wants it."""
-
-    recommender: Recommender
-    mode: Literal["similar", "next"]
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self.recommender.vocabulary
-
-    def scores(self, histories: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
-        return self.recommender.scores(histories, mode=self.mode)
-
-
 def _split(config: RunConfig, inputs: Objects) -> Split:
     from item2vec.evaluation import split_sessions
 
     return split_sessions(open_sessions(inputs), **config.evaluate.split_options())
-
-
-def _next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> NextItemResult:
-    from item2vec.embeddings import ItemVectors
-    from item2vec.evaluation import evaluate_next_item, fit_baselines
-    from item2vec.recommendations import Recommender
-
-    settings = config.evaluate
-    twin = Recommender(ItemVectors.load(inputs["holdout"].path / VECTORS))
-    scorers = {"item2vec": _Reading(twin, "next"), VARIANTS[0]: _Reading(twin, "similar")}
-    return evaluate_next_item(
-        {**scorers, **fit_baselines(settings.baselines, split.train)},
-        split.test,
-        k=settings.k,
-        n_bootstrap=settings.n_bootstrap,
-        seed=settings.seed,
-        first_targets=split.test_targets,
-        max_sessions=settings.max_sessions,
-        show_progress=bars,
-    )
 
 
 def _index_recall(config: RunConfig, inputs: Objects) -> list[Any]:
@@ -168,6 +131,7 @@ def _facts(sessions: Sessions, vectors: ItemVectors) -> dict[str, Any]:
 def _notes(config: RunConfig, inputs: Objects, result: NextItemResult | None) -> list[str]:
     reason = inputs["holdout"].figures.get(INSUFFICIENT)
     notes = [f"Insufficient data for next-item figures: {reason}." if reason else TWIN_NOTE, STATIC_NOTE]
+    notes += inputs["holdout"].figures.get(LEFT_OUT, [])
     if result is not None:
         left_out = [name for name in config.evaluate.baselines if name not in result.scorers]
         notes += [f"No item has a market, so there is no baseline {name}." for name in left_out]

@@ -6,7 +6,6 @@ the figures come from its twin (stage ``holdout``), trained on the sessions that
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from item2vec.artifacts import (
     collect,
     run_stages,
 )
+from item2vec.artifacts.durable import remove_tree
 from item2vec.config import RunConfig
 from item2vec.errors import GateError, UsageError
 from item2vec.run import build, measure
@@ -35,7 +35,7 @@ VERSIONS = {
     "embeddings": 1,
     "index": 2,
     "recommendations": 1,
-    "holdout": 1,
+    "holdout": 2,
     "evaluation": 2,
 }
 RUN_STAGES = tuple(VERSIONS)
@@ -125,9 +125,9 @@ def run_pipeline(
 
     def told(event: StageEvent) -> None:
         if event.state != "started":  # its object is whole: nobody goes on from what led to it
-            shutil.rmtree(folder.checkpoints / event.stage, ignore_errors=True)
+            remove_tree(folder.checkpoints / event.stage)
             if event.stage == "events":  # or rows refused by an earlier try stay, and seem to be this one's
-                shutil.rmtree(folder.path / QUARANTINE, ignore_errors=True)
+                remove_tree(folder.path / QUARANTINE)
         notify(event)
 
     with folder.lock():
@@ -139,7 +139,7 @@ def run_pipeline(
         except GateError:  # or weeks of refused nights fill the disk; this one's files wait for --accept
             collect(folder, keep=config.run.keep_releases, also=[one.path for one in objects.values()])
             raise
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)  # of trainings that were given up
+        remove_tree(folder.checkpoints)  # of trainings that were given up
         collected = collect(folder, keep=config.run.keep_releases)
     return RunResult(folder.path, objects, release, collected)
 
@@ -151,6 +151,7 @@ def plan_stages(config: RunConfig, folder: RunFolder, show_progress: bool = Fals
     split = {
         key: value for key, value in hashed("evaluate").items() if key in config.evaluate.split_options()
     }
+    twins = {"seeds": config.evaluate.seeds, "equations": config.evaluate.equations}
     log = () if config.simulate is None else ("simulate",)
 
     def stage(name: str, settings: dict[str, Any], builder: build.Builder, *inputs: str) -> Stage:
@@ -174,7 +175,7 @@ def plan_stages(config: RunConfig, folder: RunFolder, show_progress: bool = Fals
         stage("recommendations", hashed("recommend"), similar_items, "embeddings", "index"),
         stage(
             "holdout",
-            {"train": train, "split": split},
+            {"train": train, "split": split, **twins},
             measure.holdout(config, bars, checkpoints / "holdout"),
             "sessions",
         ),

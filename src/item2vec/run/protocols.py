@@ -1,0 +1,65 @@
+"""The twins and the baselines before the protocols of the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from item2vec.run.build import Objects
+from item2vec.run.twins import MODEL, open_twins
+
+if TYPE_CHECKING:
+    from item2vec.config import RunConfig
+    from item2vec.evaluation import NextItemResult, Scorer, Split
+    from item2vec.recommendations import Recommender
+    from item2vec.vocabulary import Vocabulary
+
+Mode = Literal["similar", "next"]
+VARIANTS = ("item2vec_similar",)  # another reading of the model, no baseline
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A recommender read one way, as the evaluation wants it."""
+
+    recommender: Recommender
+    mode: Mode
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The items it was trained on."""
+        return self.recommender.vocabulary
+
+    def scores(self, histories: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
+        """Score all items after each history, shape (len(histories), n_items), float32."""
+        return self.recommender.scores(histories, mode=self.mode)
+
+
+def read_twins(inputs: Objects, name: str, mode: Mode) -> list[Scorer]:
+    """Read the trainings of one name, one per seed."""
+    return [Reading(twin, mode) for twin in open_twins(inputs["holdout"], name)]
+
+
+def next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> NextItemResult:
+    """Rank the next item by both readings of the model and by the baselines."""
+    from item2vec.evaluation import evaluate_next_item, fit_baselines
+
+    settings = config.evaluate
+    scorers = {
+        MODEL: read_twins(inputs, MODEL, "next")[0],
+        VARIANTS[0]: read_twins(inputs, MODEL, "similar")[0],
+    }
+    return evaluate_next_item(
+        {**scorers, **fit_baselines(settings.baselines, split.train)},
+        split.test,
+        k=settings.k,
+        n_bootstrap=settings.n_bootstrap,
+        seed=settings.seed,
+        first_targets=split.test_targets,
+        max_sessions=settings.max_sessions,
+        show_progress=bars,
+    )
