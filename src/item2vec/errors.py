@@ -8,6 +8,7 @@ Item2VecError
 │   ├── SourceError       a file cannot be read at all, or a mapped column is missing
 │   ├── QuarantineError   more rows were refused than the run allows
 │   ├── EmptyDataError    nothing is left to work on after the rules were applied
+│   ├── LeakError         what is to be measured was fitted on what it is measured with
 │   └── UnknownItemError  an item id is not in the vocabulary
 ├── RunError              the machinery failed: a run, an object or a release
 │   ├── CorruptArtifactError   a file does not match its manifest
@@ -53,6 +54,10 @@ class QuarantineError(DataError):
 
 class EmptyDataError(DataError):
     """Nothing is left to work on."""
+
+
+class LeakError(DataError):
+    """A model under test, or the training side, knows what happens in the test."""
 
 
 class UnknownItemError(DataError, KeyError):
