@@ -24,7 +24,8 @@ from item2vec.evaluation import (
     write_report,
 )
 from item2vec.evaluation.index_quality import IndexRecall
-from item2vec.evaluation.report import json_value, loss_terms
+from item2vec.evaluation.report import json_value
+from item2vec.evaluation.report_plots import loss_terms
 from item2vec.sessions import Sessions
 
 HOSTILE = [
@@ -264,7 +265,7 @@ def test_rows_that_do_not_reconcile_are_said(tmp_path):
 def test_an_empty_payload_says_what_is_missing(tmp_path):
     json_path, html_path = write_report(tmp_path, ReportPayload(title="nothing yet"))
     assert json.loads(json_path.read_text(encoding="utf-8"))["next_item"] is None
-    assert html_path.read_text(encoding="utf-8").count("was not part of this run") == 8
+    assert html_path.read_text(encoding="utf-8").count("was not part of this run") == 10
 
 
 def test_no_test_case_is_no_figure(tmp_path):

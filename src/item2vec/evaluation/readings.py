@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,16 +17,29 @@ FLOW = (
     *("emptied", "too_short"),
     *("booked_clicked", "booked_market", "unattributed", "kept"),
 )
+SLICES = {  # kinds of next-item cases, as the report explains them
+    "head": "the target is one of the items with the first half of all training clicks",
+    "torso": "of the next 30 %",
+    "tail": "of the last 20 %",
+    "cold": "the target has fewer than 5 training clicks, or none",
+    "warm": "it has 5 or more",
+    "repeat": "the target was clicked earlier in the session",
+    "new": "it was not",
+    "history_cold": "no item of the history was in training",
+    "history_warm": "at least one was",
+}
 _UTC = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)\S*(\+00:00|Z)")
 
 
-def reading(difference: Mapping[str, Any]) -> str:
+def reading(difference: Mapping[str, Any], lower_is_better: bool = False) -> str:
     """Say what an interval of a paired difference means for the scorer that stands first.
 
     Parameters
     ----------
     difference : mapping
         ``value``, ``low`` and ``high`` in points, None without a case.
+    lower_is_better : bool
+        As for ranks.
 
     Returns
     -------
@@ -34,9 +48,9 @@ def reading(difference: Mapping[str, Any]) -> str:
     """
     if difference["low"] is None:
         return "insufficient data"
-    if difference["low"] > 0:
-        return "better"
-    return "worse" if difference["high"] < 0 else "not told apart"
+    if difference["low"] <= 0 <= difference["high"]:
+        return "not told apart"
+    return "better" if (difference["high"] < 0) == lower_is_better else "worse"
 
 
 def verdict(evaluated: Mapping[str, Any] | None, variants: Sequence[str] = ()) -> dict[str, Any] | None:
@@ -78,6 +92,48 @@ def verdict(evaluated: Mapping[str, Any] | None, variants: Sequence[str] = ()) -
     return found
 
 
+def chance(k: int, n_items: int) -> dict[str, float] | None:
+    """Return what lists drawn at random would reach, in %, with one relevant item among `n_items`.
+
+    Parameters
+    ----------
+    k : int
+        Length of a list.
+    n_items : int
+        Items that it is drawn from.
+
+    Returns
+    -------
+    dict or None
+        ``recall``, ``ndcg`` and ``mrr``: each rank from 1 to `n_items` is as likely as any other one. None
+        without an item.
+    """
+    if not n_items:
+        return None
+    ranks = range(1, min(k, n_items) + 1)
+    return {
+        "recall": 100.0 * len(ranks) / n_items,
+        "ndcg": 100.0 * sum(1 / math.log2(rank + 1) for rank in ranks) / n_items,
+        "mrr": 100.0 * sum(1 / rank for rank in ranks) / n_items,
+    }
+
+
+def lowest_rank(lines: Mapping[str, Any]) -> str | None:
+    """Name the line of a booked-rank result that is best before the first click; None without a case."""
+    ranks = {name: line["before"]["mean_rank"]["value"] for name, line in lines.items()}
+    known = {name: rank for name, rank in ranks.items() if rank is not None}
+    return min(known, key=known.__getitem__) if known else None
+
+
+def commonest(support: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Name the type that most targets have, with its share in %: what always guessing it would reach."""
+    n_targets = sum(entry["n_targets"] for entry in support)
+    if not n_targets:
+        return None
+    most = max(support, key=lambda entry: entry["n_targets"])
+    return {"type": most["type"], "share": 100.0 * most["n_targets"] / n_targets}
+
+
 def in_flow_order(counts: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Sort nested counts by :data:`FLOW`; names that are not there keep their order, behind the others."""
     if counts is None:
@@ -106,6 +162,11 @@ def number(value: Any, digits: int | None = 1) -> str:
     fraction = f"{value:,g}" if digits is None else f"{value:,.{digits}f}"
     text = f"{value:,}" if isinstance(value, int) else fraction
     return text.replace("-", "−")
+
+
+def times(value: float | None, factor: float) -> float | None:
+    """Multiply a figure, such as a share into %; None stays None."""
+    return None if value is None else factor * value
 
 
 def signed(value: float | None, digits: int = 2) -> str:

@@ -15,20 +15,17 @@ import pyarrow as pa
 
 from item2vec.errors import RunError
 from item2vec.evaluation import readings
-from item2vec.evaluation.attributes import aligned_attributes, label_codes
-from item2vec.evaluation.embedding_map import project
 from item2vec.evaluation.next_item import NextItemResult
 from item2vec.evaluation.page import FOLDER, render_page
 from item2vec.evaluation.probes import ProbeResult, Vectors
+from item2vec.evaluation.report_plots import draw
 from item2vec.evaluation.similar_sample import similar_sample
 
 if TYPE_CHECKING:
     from item2vec.evaluation.index_quality import IndexRecall
-    from item2vec.evaluation.plots import Plot
     from item2vec.evaluation.splits import Split
 
 FORMAT = 3
-TERMS = ("window", "negative", "booked", "market_negative", "rejection")
 
 
 class Result(Protocol):
@@ -128,7 +125,12 @@ def write_report(out_dir: str | Path, payload: ReportPayload) -> tuple[Path, Pat
     figures = report_figures(payload)
     page = render_page(
         FOLDER / "report.html.j2",
-        {"report": figures, "plots": _plots(payload, figures), "notes": list(payload.notes)},
+        {
+            "report": figures,
+            "plots": draw(payload, figures),
+            "notes": list(payload.notes),
+            "slice_words": readings.SLICES,
+        },
     )
     folder = Path(out_dir)
     paths = folder / "report.json", folder / "report.html"
@@ -148,7 +150,7 @@ def report_figures(payload: ReportPayload) -> dict[str, Any]:
     account = asdict(account) if is_dataclass(account) else account  # type: ignore[arg-type]
     if account is not None:
         account = {**account, "events": readings.in_flow_order(account["events"])}
-    evaluated = payload.next_item.to_json() if payload.next_item else None
+    evaluated = _complete(payload.next_item.to_json()) if payload.next_item else None
     sample = None
     if payload.vectors is not None:
         sample = similar_sample(payload.vectors, payload.items, seed=payload.seed)
@@ -162,8 +164,9 @@ def report_figures(payload: ReportPayload) -> dict[str, Any]:
             "split": payload.split.to_json() if payload.split else None,
             "next_item": evaluated,
             "verdict": readings.verdict(evaluated, payload.variants),
-            "booked_rank": [entry.to_json() for entry in payload.booked_rank],
-            "long_term": payload.long_term.to_json() if payload.long_term else None,
+            "chance": _chance(evaluated),
+            "booked_rank": [_with_chance(entry.to_json()) for entry in payload.booked_rank],
+            "long_term": _with_commonest(payload.long_term.to_json()) if payload.long_term else None,
             "probe": payload.probe.to_json() if payload.probe else None,
             "index": [entry.to_json() for entry in payload.index],
             "similar": sample,
@@ -191,32 +194,37 @@ def json_value(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def loss_terms(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """Pick the terms of the loss, term by epoch, out of a trainer's history; zero terms are left out."""
-    epochs = [entry["loss"] if isinstance(entry.get("loss"), Mapping) else entry for entry in history]
-    used = [term for term in TERMS if any(epoch.get(term) for epoch in epochs)]
-    return [{term: float(epoch[term]) for term in used if epoch.get(term) is not None} for epoch in epochs]
+def _chance(evaluated: Mapping[str, Any] | None) -> dict[str, float] | None:
+    """Say what random lists reach; only where one item is relevant."""
+    if evaluated is None or evaluated["relevant"] != "next":
+        return None
+    return readings.chance(evaluated["k"], evaluated["n_catalogue"])
 
 
-def _plots(payload: ReportPayload, figures: Mapping[str, Any]) -> dict[str, Any]:
-    from item2vec.evaluation import plots
+def _with_chance(found: dict[str, Any]) -> dict[str, Any]:
+    """Add the mean rank of the booked listing in shuffled lists."""
+    mean = found["mean_candidates"]
+    known = mean is not None and math.isfinite(mean)
+    return {
+        **found,
+        "chance": {"mean_rank": (mean + 1) / 2 if known else None, "normalised": 0.5 if known else None},
+    }
 
-    drawn: dict[str, Plot | str | None] = dict.fromkeys(("map", "loss", "ranks", "positions", "map_method"))
-    if payload.vectors is not None and len(payload.vectors.vocabulary):
-        rows, places, method = project(payload.vectors.vectors, payload.embedding_map, payload.seed)
-        markets = aligned_attributes(payload.items, payload.vectors.vocabulary).get("market")
-        codes, names = label_codes(markets, len(payload.vectors.vocabulary))
-        drawn["map"] = plots.map_plot(places, codes[rows], names)
-        drawn["map_method"] = {"tsne": "t-SNE", "pca": "PCA"}[method]
-    losses = loss_terms(payload.history)
-    if losses and losses[0]:
-        drawn["loss"] = plots.loss_plot(losses)
-    result = payload.next_item
-    if result is not None and result.n_prefixes:
-        drawn["ranks"] = plots.rank_curve_plot(
-            {name: result.recall_curve(name) for name in result.scorers}, result.k
-        )
-        scorers = figures["next_item"]["scorers"]
-        by_position = {name: scorer["by_position"] for name, scorer in scorers.items()}
-        drawn["positions"] = plots.position_plot(by_position, result.k)
-    return drawn
+
+def _with_commonest(found: dict[str, Any]) -> dict[str, Any]:
+    return {**found, "commonest": readings.commonest(found["support"])}
+
+
+def _complete(evaluated: dict[str, Any]) -> dict[str, Any]:
+    """Fill what a result of the first format does not have."""
+    if "relevant" in evaluated:
+        return evaluated
+    none = dict.fromkeys(("value", "low", "high"))
+    scorers = {}
+    for name, scorer in evaluated["scorers"].items():
+        positions = [{**p, "recall": {**none, "value": p["recall"]}} for p in scorer["by_position"]]
+        absent = dict.fromkeys(("gini", "diversity", "novelty", "popularity", "popularity_lift", "slices"))
+        extra = {"ndcg": none, "hr": none, "map": none, "n_seeds": 1, "by_position": positions}
+        scorers[name] = {**scorer, **absent, **extra}
+    differences = [{**d, "ndcg": none} for d in evaluated["differences"]]
+    return {**evaluated, "relevant": "next", "scorers": scorers, "differences": differences}
