@@ -62,7 +62,7 @@ def test_item_knn_agrees_with_a_dense_referee_in_any_blocks(decay, monkeypatch):
     train = Sessions.from_lists(lists)
     before = {name: getattr(train, name).copy() for name in ("tokens", "offsets")}
     scorer = ItemKNN(decay=decay, n_neighbors=25).fit(train)
-    monkeypatch.setattr("item2vec.evaluation.baselines.PAIRS_PER_BLOCK", 40)
+    monkeypatch.setattr("item2vec.evaluation.baselines.item_knn.PAIRS_PER_BLOCK", 40)
     blocked = ItemKNN(decay=decay, n_neighbors=25).fit(train)
     for name, values in before.items():
         np.testing.assert_array_equal(getattr(train, name), values)  # fitting changes nothing

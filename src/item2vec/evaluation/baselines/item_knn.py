@@ -1,95 +1,22 @@
-"""Baselines without learning: what a model has to beat."""
+"""Item-kNN: items of the same sessions as the last clicks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.errors import EmptyDataError, UsageError
-from item2vec.evaluation.scorer import Scorer
+from item2vec.errors import UsageError
+from item2vec.evaluation.baselines.popularity import Histories, click_vocabulary
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Histories = Sequence[npt.NDArray[np.int32]]
 PAIRS_PER_BLOCK = 20_000_000  # co-occurring pairs formed at once (about 320 MB)
-
-
-def click_vocabulary(sessions: Sessions) -> tuple[Vocabulary, npt.NDArray[np.int32]]:
-    """Count the clicks of the training sessions.
-
-    Returns
-    -------
-    vocabulary : Vocabulary
-        Clicked items, count descending, then by id.
-    nums : ndarray of int32, shape (n_items,)
-        Item number of each token, −1 for an item that was never clicked.
-
-    Raises
-    ------
-    EmptyDataError
-        If there is no click.
-    """
-    counts = np.bincount(sessions.tokens, minlength=sessions.n_items)
-    if not sessions.n_clicks:
-        raise EmptyDataError("no training session has a click; a baseline cannot be fitted")
-    vocabulary = Vocabulary.from_counts(sessions.item_ids, counts)
-    return vocabulary, vocabulary.nums(sessions.item_ids)
-
-
-class Popularity:
-    """Recommend what is clicked most.
-
-    Parameters
-    ----------
-    per_market : bool
-        Rank only the items of the market of the last clicked item with a known market; without such an item
-        all items.
-
-    Attributes
-    ----------
-    vocabulary : Vocabulary
-        Set by :meth:`fit`.
-    """
-
-    vocabulary: Vocabulary
-
-    def __init__(self, *, per_market: bool = False) -> None:
-        self.per_market = per_market
-
-    def fit(self, sessions: Sessions) -> Self:
-        """Count clicks.
-
-        Raises
-        ------
-        EmptyDataError
-            If there is no click, or `per_market` and no item has a market.
-        """
-        self.vocabulary, nums = click_vocabulary(sessions)
-        clicked = nums >= 0
-        self._markets = np.full(len(self.vocabulary), -1, np.int32)
-        self._markets[nums[clicked]] = sessions.markets[clicked]
-        if self.per_market and (self._markets < 0).all():
-            raise EmptyDataError("no item has a market; popularity per market needs the items' markets")
-        return self
-
-    def scores(self, histories: Histories) -> npt.NDArray[np.float32]:
-        """Return click counts, shape (len(histories), n_items), float32, ``-inf`` outside the market."""
-        counts = self.vocabulary.counts.astype(np.float32)
-        rows = np.repeat(counts[None, :], len(histories), axis=0)
-        if self.per_market:
-            for row, history in enumerate(histories):
-                known = self._markets[history]
-                known = known[known >= 0]
-                if len(known):
-                    rows[row, self._markets != known[-1]] = -np.inf
-        return rows
 
 
 class ItemKNN:
@@ -207,37 +134,3 @@ def _weighted_histories(histories: Histories, decay: float, n_items: int) -> csr
     age = np.repeat(offsets[1:], lengths) - 1 - np.arange(len(items))
     weights = np.power(np.float32(decay), age.astype(np.float32))
     return sparse.csr_array((weights, items, offsets), shape=(len(histories), n_items))
-
-
-def fit_baselines(names: Sequence[str], train: Sessions) -> dict[str, Scorer]:
-    """Fit baselines by name on the training sessions.
-
-    Parameters
-    ----------
-    names : sequence of str
-        ``"popularity"``, ``"market_popularity"`` (left out where no item has a market), ``"item_knn"`` (last
-        item only) or ``"item_knn_decay"`` (whole prefix, each click half the weight of the next).
-    train : Sessions
-        Training side of the split.
-
-    Returns
-    -------
-    dict of str to Scorer
-        In the order given.
-
-    Raises
-    ------
-    UsageError
-        If a name is unknown.
-    """
-    makers: dict[str, Callable[[], Popularity | ItemKNN]] = {
-        "popularity": Popularity,
-        "market_popularity": lambda: Popularity(per_market=True),
-        "item_knn": ItemKNN,
-        "item_knn_decay": lambda: ItemKNN(decay=0.5),
-    }
-    unknown = [name for name in names if name not in makers]
-    if unknown:
-        raise UsageError(f"unknown baseline {unknown[0]!r}; choose from {', '.join(makers)}")
-    has_market = bool((train.markets >= 0).any())
-    return {name: makers[name]().fit(train) for name in names if has_market or name != "market_popularity"}

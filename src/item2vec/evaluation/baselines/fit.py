@@ -1,0 +1,45 @@
+"""Baselines by the names that run files use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from item2vec.errors import UsageError
+from item2vec.evaluation.baselines.item_knn import ItemKNN
+from item2vec.evaluation.baselines.popularity import Popularity
+from item2vec.evaluation.scorer import Scorer
+from item2vec.sessions import Sessions
+
+
+def fit_baselines(names: Sequence[str], train: Sessions) -> dict[str, Scorer]:
+    """Fit baselines by name on the training sessions.
+
+    Parameters
+    ----------
+    names : sequence of str
+        ``"popularity"``, ``"market_popularity"`` (left out where no item has a market), ``"item_knn"`` (last
+        item only) or ``"item_knn_decay"`` (whole prefix, each click half the weight of the next).
+    train : Sessions
+        Training side of the split.
+
+    Returns
+    -------
+    dict of str to Scorer
+        In the order given.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown.
+    """
+    makers: dict[str, Callable[[], Popularity | ItemKNN]] = {
+        "popularity": Popularity,
+        "market_popularity": lambda: Popularity(per_market=True),
+        "item_knn": ItemKNN,
+        "item_knn_decay": lambda: ItemKNN(decay=0.5),
+    }
+    unknown = [name for name in names if name not in makers]
+    if unknown:
+        raise UsageError(f"unknown baseline {unknown[0]!r}; choose from {', '.join(makers)}")
+    has_market = bool((train.markets >= 0).any())
+    return {name: makers[name]().fit(train) for name in names if has_market or name != "market_popularity"}
