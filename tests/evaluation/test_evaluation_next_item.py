@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from item2vec.errors import DataError, UsageError
 from item2vec.evaluation import evaluate_next_item
-from item2vec.evaluation.metrics import coverage, recall_at, recall_curve, reciprocal_rank_at
+from item2vec.evaluation.lists import coverage
+from item2vec.evaluation.metrics import recall_at, recall_curve, reciprocal_rank_at
 from item2vec.evaluation.ranks import target_ranks, top_items
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
@@ -113,7 +114,7 @@ def test_every_prefix_is_asked_and_planted_ranks_come_out():
     assert figures.mrr.value == pytest.approx(100 * (0.5 + 1) / 3)
     assert figures.coverage == 50
     assert (result.n_prefixes, result.n_sessions, result.cases.n_without_case) == (3, 2, 1)
-    assert [line["n"] for line in result.by_position("fixed")] == [2, 1]
+    assert [line.n for line in result.scorers["fixed"].by_position] == [2, 1]
 
 
 def test_unseen_items_are_misses_and_counted():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 DRAWS_PER_BLOCK = 4_000_000  # bounds the memory of one block of resamples (about 100 MB)
+
+Key = TypeVar("Key", bound=Hashable)
+Resampled = tuple[float, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Interval:
 
 def resampled_ratios(
     sums: npt.NDArray[np.float64],
-    cases: npt.NDArray[np.int64],
+    cases: npt.NDArray[np.int64] | npt.NDArray[np.float64],
     n_bootstrap: int = 1000,
     seed: int = 1,
 ) -> npt.NDArray[np.float64]:
@@ -39,55 +43,59 @@ def resampled_ratios(
     ----------
     sums : ndarray of float64, shape (n_clusters, n_figures)
         Per session: the sum of each figure over the session's cases.
-    cases : ndarray of int64, shape (n_clusters,)
-        Cases per session; sessions without a case must have been left out.
+    cases : ndarray of int64 or float64, shape (n_clusters,) or (n_clusters, n_figures)
+        Cases per session, where a figure has its own cases per figure; sessions without any case must have
+        been left out.
     n_bootstrap : int
         Number of resamples.
     seed : int
-        Seed of the draws; the same seed gives the same resamples, so differences are paired.
+        Seed of the draws; the same seed gives the same resamples, so differences are paired, between two
+        calls for the same clusters as well.
 
     Returns
     -------
     ndarray of float64, shape (n_bootstrap, n_figures)
-        Mean per case of each figure in each resample.
+        Mean per case of each figure in each resample; NaN where a resample has none of its cases.
     """
-    n = len(cases)
+    n, n_figures = sums.shape
     if n == 0:
-        return np.full((n_bootstrap, sums.shape[1]), np.nan)
+        return np.full((n_bootstrap, n_figures), np.nan)
     generator = np.random.default_rng(seed)
     table = np.column_stack([sums, cases]).astype(np.float64)
     block = max(1, min(n_bootstrap, DRAWS_PER_BLOCK // n))
-    means = np.empty((n_bootstrap, sums.shape[1]))
+    means = np.empty((n_bootstrap, n_figures))
     for start in range(0, n_bootstrap, block):
         rows = min(block, n_bootstrap - start)
         draws = generator.integers(0, n, (rows, n))
         draws += np.arange(rows)[:, None] * n
         times = np.bincount(draws.ravel(), minlength=rows * n).reshape(rows, n)
         totals = times @ table
-        means[start : start + rows] = totals[:, :-1] / totals[:, -1:]
+        with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that is promised
+            means[start : start + rows] = totals[:, :n_figures] / totals[:, n_figures:]
     return means
 
 
 def interval(value: float, resamples: npt.NDArray[np.float64]) -> Interval:
-    """Give a figure the 2.5 and 97.5 percentiles of its resamples."""
+    """Give a figure the 2.5 and 97.5 percentiles of its resamples (of those that have a case)."""
+    resamples = resamples[~np.isnan(resamples)]
     if not len(resamples) or np.isnan(value):
-        return Interval(value, float("nan"), float("nan"))
+        return Interval(float(value), float("nan"), float("nan"))
     low, high = np.percentile(resamples, [2.5, 97.5])
     return Interval(float(value), float(low), float(high))
 
 
 def bootstrap_means(
-    figures: Mapping[str, npt.NDArray[np.float64]],
+    figures: Mapping[Key, npt.NDArray[np.float64]],
     clusters: npt.NDArray[np.int64],
     n_bootstrap: int = 1000,
     seed: int = 1,
-) -> dict[str, tuple[float, npt.NDArray[np.float64]]]:
+) -> dict[Key, Resampled]:
     """Average figures over cases, with resamples over clusters of cases.
 
     Parameters
     ----------
-    figures : mapping of str to ndarray of float64, shape (n_cases,)
-        One number per case.
+    figures : mapping to ndarray of float64, shape (n_cases,)
+        One number per case; NaN where a case has no part in the figure.
     clusters : ndarray of int64, shape (n_cases,)
         The session each case comes from.
     n_bootstrap, seed : int
@@ -95,16 +103,20 @@ def bootstrap_means(
 
     Returns
     -------
-    dict of str to (float, ndarray of float64, shape (n_bootstrap,))
+    dict of (float, ndarray of float64, shape (n_bootstrap,))
         The mean and its resamples. Without a case the mean is NaN; with a single cluster, which says nothing
         about the spread, the resamples are NaN.
     """
     _, cluster_nums = np.unique(clusters, return_inverse=True)
-    cases = np.bincount(cluster_nums) if len(clusters) else np.zeros(0, np.int64)
-    columns = [np.bincount(cluster_nums, values, len(cases)) for values in figures.values()]
-    sums = np.stack(columns, axis=1).astype(np.float64)
+    n_clusters = int(cluster_nums.max()) + 1 if len(clusters) else 0
+    sums = np.empty((n_clusters, len(figures)))
+    cases = np.empty((n_clusters, len(figures)))
+    for i, values in enumerate(figures.values()):
+        counted = ~np.isnan(values)
+        cases[:, i] = np.bincount(cluster_nums[counted], minlength=n_clusters)
+        sums[:, i] = np.bincount(cluster_nums[counted], values[counted], n_clusters)
     resamples = resampled_ratios(sums, cases, n_bootstrap, seed)
-    if len(cases) == 1:
-        resamples[:] = np.nan
-    means = sums.sum(axis=0) / len(clusters) if len(clusters) else np.full(len(figures), np.nan)
+    resamples[:, np.count_nonzero(cases, axis=0) < 2] = np.nan
+    with np.errstate(invalid="ignore"):
+        means = sums.sum(axis=0) / cases.sum(axis=0)
     return {name: (float(means[i]), resamples[:, i]) for i, name in enumerate(figures)}

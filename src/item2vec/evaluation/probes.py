@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from item2vec.evaluation.attributes import PriceBands, aligned_attributes, label_codes, price_codes
 from item2vec.evaluation.neighbours import Agreement, neighbour_agreement, unit_rows
+from item2vec.evaluation.slices import popularity_slices
 from item2vec.vocabulary import Vocabulary
 
 PAPER_BANDS = (30.0, 60.0, 90.0, 120.0)
-HEAD_SHARE, TORSO_SHARE = 0.5, 0.8  # head: the first half of all clicks; torso: up to 80 %; tail: the rest
 MAX_TYPES = 8
 
 
@@ -212,18 +212,3 @@ def cosine_table(
     n_pairs = int(np.triu(pairs, 1).sum() + np.diag(pairs).sum() // 2)
     why = None if n_pairs else f"insufficient data: no two items with a known {attribute} share a market"
     return CosineTable(tuple(names), means, tuple(sizes.sum(axis=0).tolist()), n_pairs, within, why)
-
-
-def popularity_slices(counts: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Cut items by clicks: head, the first half of all clicks; torso, the next 30 %; tail, the rest.
-
-    Returns
-    -------
-    dict of str to ndarray of bool, shape (n_items,)
-        ``head``, ``torso`` and ``tail``.
-    """
-    order = np.argsort(-counts, kind="stable")
-    before = np.empty(len(counts))
-    before[order] = (np.cumsum(counts[order]) - counts[order]) / max(int(counts.sum()), 1)
-    head, torso = before < HEAD_SHARE, before < TORSO_SHARE
-    return {"head": head, "torso": torso & ~head, "tail": ~torso}

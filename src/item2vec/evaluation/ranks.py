@@ -1,4 +1,4 @@
-"""Ranks of the targets and the first k items of each row of scores, in one pass over the row."""
+"""Ranks of the relevant items and the first k items of each row of scores, in one pass over the row."""
 
 from __future__ import annotations
 
@@ -21,99 +21,109 @@ CHUNK = 128  # columns looked at with vector instructions before any of them is 
 
 
 @njit(cache=True, nogil=True)
-def _rank(row: Any, target: int) -> float:
-    """Rank one target: 1 + the greater scores + half of the other equal ones; inf where it has no score."""
-    score = row[target]
-    if not np.isfinite(score):
-        return np.inf
+def _count_above(row: Any, start: int, stop: int, score: float) -> float:
+    """Count the greater scores of a part of the row, and half of the equal ones."""
     greater = 0
     equal = 0
-    for column in range(len(row)):
+    for column in range(start, stop):
         greater += row[column] > score
         equal += row[column] == score
-    return 1.0 + greater + 0.5 * (equal - 1)
+    return greater + 0.5 * equal
 
 
 @njit(cache=True, nogil=True)
-def _keep_top(row: Any, items: Any, scores: Any) -> None:
-    """Fill `items` with the best columns of `row`, best first, equal scores by column, −1 for none."""
+def _keep_best(row: Any, start: int, stop: int, items: Any, scores: Any) -> None:
+    """Put the columns of a part of the row that belong among the best so far in their places."""
     k = len(items)
+    worst = scores[k - 1]
+    beaten = 0
+    for column in range(start, stop):  # a plain count, which the compiler turns into vector instructions
+        beaten += row[column] > worst
+    if beaten == 0:
+        return
+    for column in range(start, stop):
+        score = row[column]
+        if score > scores[k - 1]:
+            place = k - 1
+            while place > 0 and score > scores[place - 1]:
+                scores[place] = scores[place - 1]
+                items[place] = items[place - 1]
+                place -= 1
+            scores[place] = score
+            items[place] = column
+
+
+@njit(cache=True, nogil=True)
+def _rank_row(row: Any, targets: Any, ranks: Any, items: Any, scores: Any) -> None:
+    """Rank the targets, and fill `items` with the best columns, while the row passes once."""
     items[:] = -1
     scores[:] = -np.inf
-    n = len(row)
-    for start in range(0, n, CHUNK):
-        stop = min(start + CHUNK, n)
-        worst = scores[k - 1]
-        beaten = 0
-        for column in range(start, stop):  # a plain count, which the compiler turns into vector instructions
-            beaten += row[column] > worst
-        if beaten == 0:
-            continue
-        for column in range(start, stop):
-            score = row[column]
-            if score > scores[k - 1]:
-                place = k - 1
-                while place > 0 and score > scores[place - 1]:
-                    scores[place] = scores[place - 1]
-                    items[place] = items[place - 1]
-                    place -= 1
-                scores[place] = score
-                items[place] = column
+    for i in range(len(targets)):
+        known = targets[i] >= 0 and np.isfinite(row[targets[i]])
+        ranks[i] = 0.5 if known else np.inf  # 1, less the half that the target counts for itself
+    for start in range(0, len(row), CHUNK):
+        stop = min(start + CHUNK, len(row))
+        for i in range(len(targets)):
+            if ranks[i] < np.inf:
+                ranks[i] += _count_above(row, start, stop, row[targets[i]])
+        if len(items):
+            _keep_best(row, start, stop, items, scores)
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _rank_rows(scores: Any, targets: Any, ranks: Any) -> None:
-    for row in nb.prange(len(scores)):
-        ranks[row] = _rank(scores[row], targets[row]) if targets[row] >= 0 else np.inf
+def _rank_rows(rows: Any, targets: Any, offsets: Any, ranks: Any, items: Any, scores: Any) -> None:
+    for row in nb.prange(len(rows)):
+        start, stop = offsets[row], offsets[row + 1]
+        _rank_row(rows[row], targets[start:stop], ranks[start:stop], items[row], scores[row])
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def _top_rows(scores: Any, items: Any, kept: Any) -> None:
-    for row in nb.prange(len(scores)):
-        _keep_top(scores[row], items[row], kept[row])
-
-
-def target_ranks(scores: npt.NDArray[np.float32], targets: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    """Rank one target per row among all columns.
+def ranks_and_lists(
+    scores: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.int32],
+    offsets: npt.NDArray[np.int64],
+    k: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Rank the relevant items of each row among all columns, and find the row's `k` best columns.
 
     Parameters
     ----------
     scores : ndarray of float32, shape (batch, n_items)
         Higher is better; ``-inf`` and NaN are outside the answer.
-    targets : ndarray of int32, shape (batch,)
-        Column of the target, −1 where it is not among the items.
-
-    Returns
-    -------
-    ndarray of float64, shape (batch,)
-        ``1 + #greater + ½ #equal others``, so a score shared by many items earns no luck; ``inf`` where the
-        target is unknown or outside the answer.
-    """
-    ranks = np.empty(len(scores), np.float64)
-    _rank_rows(np.ascontiguousarray(scores, np.float32), np.ascontiguousarray(targets, np.int32), ranks)
-    return ranks
-
-
-def top_items(
-    scores: npt.NDArray[np.float32], k: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Find the `k` best columns of each row.
-
-    Parameters
-    ----------
-    scores : ndarray of float32, shape (batch, n_items)
-        Higher is better; ``-inf`` and NaN are outside the answer.
+    targets : ndarray of int32, shape (n_relevant,)
+        Columns of the relevant items, −1 where one is not among the items.
+    offsets : ndarray of int64, shape (batch + 1,)
+        Row ``r`` has the targets ``targets[offsets[r]:offsets[r + 1]]``.
     k : int
         Length of a list; lists with fewer items are padded.
 
     Returns
     -------
+    ranks : ndarray of float64, shape (n_relevant,)
+        ``1 + #greater + ½ #equal others``, so a score shared by many items earns no luck; ``inf`` where the
+        target is unknown or outside the answer.
     items : ndarray of int32, shape (batch, k)
         Best first, equal scores by column, padded with −1.
     scores : ndarray of float32, shape (batch, k)
         Their scores, padded with ``-inf``.
     """
+    ranks = np.empty(len(targets), np.float64)
     items = np.empty((len(scores), k), np.int32)
     kept = np.empty((len(scores), k), np.float32)
-    _top_rows(np.ascontiguousarray(scores, np.float32), items, kept)
+    rows = np.ascontiguousarray(scores, np.float32)
+    places = np.ascontiguousarray(targets, np.int32), np.ascontiguousarray(offsets, np.int64)
+    _rank_rows(rows, *places, ranks, items, kept)
+    return ranks, items, kept
+
+
+def target_ranks(scores: npt.NDArray[np.float32], targets: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """Rank one target per row, shape (batch,); see :func:`ranks_and_lists`."""
+    return ranks_and_lists(scores, targets, np.arange(len(targets) + 1), 0)[0]
+
+
+def top_items(
+    scores: npt.NDArray[np.float32], k: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Find the `k` best columns of each row, and their scores; see :func:`ranks_and_lists`."""
+    nobody = np.zeros(len(scores) + 1, np.int64)
+    _, items, kept = ranks_and_lists(scores, np.zeros(0, np.int32), nobody, k)
     return items, kept

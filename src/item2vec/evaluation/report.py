@@ -15,14 +15,14 @@ import pyarrow as pa
 
 from item2vec.errors import RunError
 from item2vec.evaluation import readings
-from item2vec.evaluation.next_item import NextItemResult
 from item2vec.evaluation.page import FOLDER, render_page
-from item2vec.evaluation.probes import ProbeResult, Vectors
 from item2vec.evaluation.report_plots import draw
 from item2vec.evaluation.similar_sample import similar_sample
 
 if TYPE_CHECKING:
     from item2vec.evaluation.index_quality import IndexRecall
+    from item2vec.evaluation.next_item_result import NextItemResult
+    from item2vec.evaluation.probes import ProbeResult, Vectors
     from item2vec.evaluation.splits import Split
 
 FORMAT = 3

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from item2vec.evaluation.attributes import aligned_attributes
 from item2vec.evaluation.neighbours import unit_rows
-from item2vec.evaluation.probes import Vectors, popularity_slices
+from item2vec.evaluation.probes import Vectors
+from item2vec.evaluation.slices import popularity_slices
 
 SHOWN_FIRST = ("title", "name", "market", "listing_type", "price", "capacity", "category")
 MAX_ATTRIBUTES = 4
