@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,12 +14,10 @@ from pathlib import Path
 import pytest
 from bad_input.table import sections
 
-import item2vec
+from patched_package import Edits, copied_package, patched, unpatchable
 
-PACKAGE = Path(item2vec.__file__).parent
 HERE = Path(__file__).parent
 Run = tuple[str, str, str]
-Edits = tuple[tuple[str, str, str], ...]
 
 
 def guarded_runs() -> dict[Edits, list[Run]]:
@@ -34,24 +31,12 @@ def guarded_runs() -> dict[Edits, list[Run]]:
 
 
 def test_every_guard_is_a_text_that_stands_once_in_the_package() -> None:
-    wrong = [
-        (file, old)
-        for edits in guarded_runs()
-        for file, group in itertools.groupby(edits, key=lambda edit: edit[0])
-        if (text := (PACKAGE / file).read_text("utf-8"))
-        for _, old, new in group
-        if text.count(old) != 1 or (text := text.replace(old, new)) is None
-    ]
-    assert not wrong
+    assert not unpatchable(guarded_runs())
 
 
 def failing(edits: Edits, runs: list[Run], copy: Path) -> list[Run]:
     """Take the guard out of the copy, run its cases, put it back, and return the runs that failed."""
-    files = {file: (copy / "item2vec" / file).read_text("utf-8") for file, _, _ in edits}
-    try:
-        for file, old, new in edits:
-            path = copy / "item2vec" / file
-            path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+    with patched(copy, edits):
         done = subprocess.run(
             [sys.executable, str(HERE / "bad_input" / "guarded.py")],
             input=json.dumps([str(copy), runs]),
@@ -60,9 +45,6 @@ def failing(edits: Edits, runs: list[Run], copy: Path) -> list[Run]:
             capture_output=True,
             timeout=600,
         )
-    finally:
-        for file, text in files.items():
-            (copy / "item2vec" / file).write_text(text, "utf-8")
     assert done.returncode == 0, done.stderr[-2000:]
     return [tuple(run) for run in json.loads(done.stdout)]
 
@@ -70,9 +52,7 @@ def failing(edits: Edits, runs: list[Run], copy: Path) -> list[Run]:
 @pytest.mark.long
 def test_every_case_fails_without_its_guard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work = guarded_runs()
-    copies = [tmp_path / f"copy{n}" for n in range(2)]
-    for copy in copies:
-        shutil.copytree(PACKAGE, copy / "item2vec")
+    copies = [copied_package(tmp_path / f"copy{n}") for n in range(2)]
 
     def share(n: int) -> Iterator[Run]:
         for edits, runs in itertools.islice(work.items(), n, None, len(copies)):

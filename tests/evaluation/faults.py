@@ -1,0 +1,178 @@
+"""Faults for :mod:`test_planted_faults`: what is broken, and the tests that must say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from patched_package import Edits
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault that somebody could write: one line on what it would do, and where it is noticed.
+
+    `tests` are functions, ``"splits::test_no_leak"`` for ``tests/evaluation/test_evaluation_splits.py``; each of
+    them must fail (one of its parameters is enough).
+    """
+
+    why: str
+    edits: Edits
+    tests: tuple[str, ...]
+    slow: bool = False
+
+    @property
+    def node_ids(self) -> list[str]:
+        return [
+            f"{path if path.endswith('.py') else f'tests/evaluation/test_evaluation_{path}.py'}::{name}"
+            for path, _, name in (test.partition("::") for test in self.tests)
+        ]
+
+
+def fault(why: str, file: str, old: str, new: str, *tests: str, slow: bool = False) -> Fault:
+    return Fault(why, ((file, old, new),), tests, slow)
+
+
+SPLITS = "evaluation/splits.py"
+LEAKS = "evaluation/leaks.py"
+
+LEAKING = [
+    fault(
+        "sessions that start before T1 train, although they end behind it",
+        SPLITS,
+        "settled < t1, ",
+        "starts < t1, ",
+        "splits::test_cuts_and_straddlers",
+        "splits::test_no_leak",
+    ),
+    fault(
+        "a session that ends exactly at T1 trains",
+        SPLITS,
+        "settled < t1, ",
+        "settled <= t1, ",
+        "splits::test_a_session_that_ends_exactly_at_the_cut_is_not_training",
+    ),
+    fault(
+        "bookings after the cut are overlooked",
+        SPLITS,
+        "        np.maximum.at(settled, owners, sessions.booked_us)\n",
+        "",
+        "splits::test_a_booking_after_the_cut_keeps_its_session_out",
+        "splits::test_no_leak",
+    ),
+    fault(
+        "the items of the whole log show through",
+        SPLITS,
+        "train=_only_own_items(sessions.take(train)),",
+        "train=sessions.take(train),",
+        "splits::test_cuts_and_straddlers",
+        "splits::test_no_leak",
+    ),
+    fault(
+        "items of later sessions show through where there are no times",
+        SPLITS,
+        "train=_only_own_items(sessions.take(np.arange(first))),",
+        "train=sessions.take(np.arange(first)),",
+        "splits::test_sessions_without_times_are_cut_by_their_order",
+    ),
+    fault(
+        "items of later stays show through",
+        SPLITS,
+        "train=_only_own_items(train),",
+        "train=train,",
+        "splits::test_no_leak",
+    ),
+    fault(
+        "validation runs into the test",
+        SPLITS,
+        "(starts >= t1) & (settled < t2)",
+        "starts >= t1",
+        "splits::test_cuts_and_straddlers",
+        "splits::test_no_leak",
+    ),
+    fault(
+        "the attributes of other items describe the training items",
+        SPLITS,
+        "else sessions.items.take(rows)",
+        "else sessions.items.slice(0, len(rows))",
+        "splits::test_attributes_and_markets_follow_the_training_items",
+    ),
+    fault(
+        "booking sequences train on stays behind the cut",
+        SPLITS,
+        "early = sessions.ts_us < end_us",
+        "early = sessions.start_us[np.repeat(np.arange(len(sessions)), np.diff(sessions.offsets))] < end_us",
+        "splits::test_booking_sequences_are_cut_and_keep_their_past_as_history",
+        "splits::test_no_leak",
+    ),
+    fault(
+        "stays that trained are asked for",
+        SPLITS,
+        "earlier = _count_per_session(cut.ts_us < start_us, cut.offsets)",
+        "earlier = _count_per_session(cut.ts_us < start_us, cut.offsets) // 2",
+        "splits::test_booking_sequences_are_cut_and_keep_their_past_as_history",
+        "splits::test_no_leak",
+    ),
+    fault(
+        "the guard lets training clicks lie behind the first target",
+        LEAKS,
+        "times.max() < target_us",
+        "times.min() < target_us",
+        "leaks::test_a_leak_is_refused_and_named",
+    ),
+    fault(
+        "the guard overlooks bookings",
+        LEAKS,
+        '("bookings", train.booked_us)',
+        '("bookings", None)',
+        "leaks::test_a_leak_is_refused_and_named",
+    ),
+    fault(
+        "the guard forgets which stays are targets",
+        LEAKS,
+        "np.maximum(first, 0)",
+        "1",
+        "leaks::test_both_sides_of_a_split_pass_with_every_baseline",
+    ),
+    fault(
+        "the guard lets scorers know items of the test",
+        LEAKS,
+        "    known[nums[here]] = seen[here]",
+        "    known[nums[here]] = True",
+        "leaks::test_a_leak_is_refused_and_named",
+    ),
+    fault(
+        "the guard lets scorers count the test",
+        LEAKS,
+        "vocabulary.counts > clicks",
+        "vocabulary.counts < 0",
+        "leaks::test_a_leak_is_refused_and_named",
+        "leaks::test_every_baseline_that_saw_the_test_is_refused",
+    ),
+    fault(
+        "the guard looks at the first seed only",
+        LEAKS,
+        "enumerate(seeds, 1)",
+        "enumerate(seeds[:1], 1)",
+        "leaks::test_a_leak_is_refused_and_named",
+    ),
+]
+
+WRONG = [
+    fault(
+        "prefixes are resampled as if they were independent",
+        "evaluation/bootstrap.py",
+        "np.unique(clusters, return_inverse=True)",
+        "np.unique(np.arange(len(clusters)), return_inverse=True)",
+        "bootstrap::test_the_interval_covers_the_truth_and_cases_as_units_would_not",
+        "next_item::test_intervals_are_over_sessions_not_prefixes",
+    ),
+    fault(
+        "the 5 and 95 percentiles for a 95 % interval",
+        "evaluation/bootstrap.py",
+        "[2.5, 97.5]",
+        "[5, 95]",
+        "bootstrap::test_seeds",
+    ),
+]
+
+FAULTS = [*LEAKING, *WRONG]
