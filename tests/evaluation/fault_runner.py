@@ -1,7 +1,7 @@
-"""A program: for each planted fault on standard input, run its tests against a copy of the package that has it.
+"""A program: run the tests of each planted fault against a copy of the package that has it.
 
-Standard output: per fault, the names of the tests that failed. What does not change is imported once, and each
-fault gets a process of its own that starts from there.
+Faults come on standard input; standard output tells for each which tests failed. What does not change is
+imported once, and each fault gets a process of its own that starts from there.
 """
 
 from __future__ import annotations

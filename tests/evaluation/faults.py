@@ -11,8 +11,8 @@ from patched_package import Edits
 class Fault:
     """A fault that somebody could write: one line on what it would do, and where it is noticed.
 
-    `tests` are functions, ``"splits::test_no_leak"`` for ``tests/evaluation/test_evaluation_splits.py``; each of
-    them must fail (one of its parameters is enough).
+    `tests` are functions, ``"splits::test_no_leak"`` for one in ``test_evaluation_splits.py`` of this folder;
+    each of them must fail, with one of its parameters at least.
     """
 
     why: str

@@ -1,4 +1,4 @@
-"""A leak or a wrong metric, planted on purpose in a copy of the package, is caught by tests that can be named."""
+"""A leak or a wrong metric, planted on purpose in a copy of the package, is caught by tests with a name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from faults import FAULTS, Fault
 from patched_package import copied_package, unpatchable
 
