@@ -8,7 +8,10 @@ from typing import Any
 _HOMES = {
     "ItemKNN": "item_knn",
     "Popularity": "popularity",
+    "RepeatType": "types",
+    "TypeTransitions": "types",
     "fit_baselines": "fit",
+    "fit_long_term_baselines": "types",
 }
 __all__ = list(_HOMES)
 

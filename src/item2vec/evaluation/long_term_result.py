@@ -1,0 +1,176 @@
+"""What :func:`~item2vec.evaluation.long_term.evaluate_long_term` found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from item2vec.evaluation.bootstrap import Interval
+
+
+@dataclass(frozen=True)
+class TypeSupport:
+    """How much stands behind one type.
+
+    Attributes
+    ----------
+    type : str
+    n_listings : int
+        Listings of this type that at least one scorer ranks.
+    n_targets : int
+        Cases whose booked listing is of this type.
+    """
+
+    type: str
+    n_listings: int
+    n_targets: int
+
+
+@dataclass(frozen=True)
+class HistoryFigures:
+    """Figures over the cases with one number of earlier bookings; `n_typed` of them count for types."""
+
+    n: int
+    n_typed: int
+    recall: Interval
+    mrr: Interval
+    type_accuracy: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure as JSON types."""
+        counts = {"n": self.n, "n_typed": self.n_typed}
+        return {**counts, **_intervals(self, ("recall", "mrr", "type_accuracy"))}
+
+
+@dataclass(frozen=True, eq=False)
+class LongTermFigures:
+    """What one scorer reached.
+
+    Attributes
+    ----------
+    recall, mrr, ndcg : Interval
+        Of the booked listing among the first k listings of its market, in %, 95 % intervals over users.
+    type_accuracy : Interval
+        Share of the cases, in %, whose booked type alone stands first among the types of the market.
+    type_mrr : Interval
+        Mean of 1 / rank of the booked type, in %, uncut.
+    by_history : dict of str to HistoryFigures
+        Keys ``"0"``, ``"1"`` and ``"2+"``: stays before the target.
+    ranks, type_ranks : ndarray of float64, shape (n_seeds, n_cases)
+        ``inf`` where the target was not in the answer.
+    n_unseen_targets, n_unseen_histories, n_empty_answers : int
+        Cases whose listing the scorer does not know, with stays but none it knows, and without any score
+        in the market. A miss each, except that a scorer may answer without a history, and may know the
+        type of a listing that it does not know.
+    n_backed_off : int or None
+        Cases that a scorer by types answered without one; None for scorers that say nothing about it.
+    n_seeds : int
+    """
+
+    recall: Interval
+    mrr: Interval
+    ndcg: Interval
+    type_accuracy: Interval
+    type_mrr: Interval
+    by_history: dict[str, HistoryFigures]
+    ranks: npt.NDArray[np.float64]
+    type_ranks: npt.NDArray[np.float64]
+    n_unseen_targets: int
+    n_unseen_histories: int
+    n_empty_answers: int
+    n_backed_off: int | None
+    n_seeds: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure as JSON types, None for NaN."""
+        n_cases = self.ranks.shape[1]
+        share = (self.n_backed_off or 0) / n_cases if n_cases else None
+        return {
+            **_intervals(self, ("recall", "mrr", "ndcg", "type_accuracy", "type_mrr")),
+            "by_history": {length: figures.to_json() for length, figures in self.by_history.items()},
+            "n_unseen_targets": self.n_unseen_targets,
+            "n_unseen_histories": self.n_unseen_histories,
+            "n_empty_answers": self.n_empty_answers,
+            "back_off": None if self.n_backed_off is None else {"n": self.n_backed_off, "share": share},
+            "n_seeds": self.n_seeds,
+        }
+
+
+@dataclass(frozen=True)
+class LongTermDifference:
+    """Paired differences ``a − b`` in points, over the same resamples of users."""
+
+    a: str
+    b: str
+    recall: Interval
+    mrr: Interval
+    type_accuracy: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the names and the intervals."""
+        return {"a": self.a, "b": self.b, **_intervals(self, ("recall", "mrr", "type_accuracy"))}
+
+
+@dataclass(frozen=True, eq=False)
+class LongTermResult:
+    """Figures of :func:`~item2vec.evaluation.long_term.evaluate_long_term`.
+
+    Attributes
+    ----------
+    k : int
+        Length of a list of listings.
+    attribute : str
+        The attribute whose values are the types.
+    n_cases, n_users : int
+        Stays that were targets, and the users they belong to.
+    n_typed : int
+        The cases that count for the figures about types.
+    excluded : dict of str to int
+        Stays that are no case: ``market_unknown`` and ``fewer_than_two_candidates`` (in the whole market);
+        cases that count for listings only: ``type_unknown`` and ``fewer_than_two_types`` (in the market).
+    mean_candidates : float
+        Mean over the cases of the listings in the market that at least one scorer ranks.
+    support : tuple of TypeSupport
+        Most frequent type first.
+    scorers : dict of str to LongTermFigures
+        In the order given.
+    differences : tuple of LongTermDifference
+        Every pair of scorers, earlier minus later.
+    insufficient : str or None
+        Why there is no case.
+    """
+
+    k: int
+    attribute: str
+    n_cases: int
+    n_users: int
+    n_typed: int
+    excluded: dict[str, int]
+    mean_candidates: float
+    support: tuple[TypeSupport, ...]
+    scorers: dict[str, LongTermFigures]
+    differences: tuple[LongTermDifference, ...]
+    insufficient: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure as JSON types, None for NaN."""
+        return {
+            "k": self.k,
+            "attribute": self.attribute,
+            "n_cases": self.n_cases,
+            "n_users": self.n_users,
+            "n_typed": self.n_typed,
+            "excluded": dict(self.excluded),
+            "mean_candidates": None if np.isnan(self.mean_candidates) else self.mean_candidates,
+            "support": [asdict(one) for one in self.support],
+            "scorers": {name: figures.to_json() for name, figures in self.scorers.items()},
+            "differences": [difference.to_json() for difference in self.differences],
+            "insufficient": self.insufficient,
+        }
+
+
+def _intervals(figures: Any, names: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
+    return {name: getattr(figures, name).to_json() for name in names}
