@@ -14,7 +14,14 @@ from item2vec import errors
 
 if TYPE_CHECKING:
     from item2vec.embeddings import Item2Vec, ItemVectors
-    from item2vec.evaluation import ItemKNN, Popularity, evaluate_next_item, index_recall, probe
+    from item2vec.evaluation import (
+        ItemKNN,
+        Popularity,
+        evaluate_long_term,
+        evaluate_next_item,
+        index_recall,
+        probe,
+    )
     from item2vec.events import read_events
     from item2vec.index import ItemIndex
     from item2vec.marketplace import simulate
@@ -33,6 +40,7 @@ __all__ = [
     "Sessions",
     "__version__",
     "errors",
+    "evaluate_long_term",
     "evaluate_next_item",
     "index_recall",
     "load",
@@ -56,6 +64,7 @@ _HOMES = {
     "Popularity": "evaluation",
     "Recommender": "recommendations",
     "Sessions": "sessions",
+    "evaluate_long_term": "evaluation",
     "evaluate_next_item": "evaluation",
     "index_recall": "evaluation",
     "load": "run",
