@@ -1,4 +1,4 @@
-"""The report's tables and curves, against figures made by hand: what is said, what is hidden, what is escaped."""
+"""The report's tables and curves, against figures made by hand: what is said, hidden and escaped."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ class Page(HTMLParser):
 
 def rows(text, section):
     """Return the cells of every row of a section's tables as plain text."""
-    part = text.split(f'<section id="{section}">')[1].split("</section>")[0]
+    part = text.replace("<wbr>", "").split(f'<section id="{section}">')[1].split("</section>")[0]
     return [
         [" ".join(re.sub("<.*?>", " ", cell).split()) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.S)]
         for row in re.findall(r"<tr.*?</tr>", part, re.S)
@@ -241,9 +241,8 @@ def test_the_figures_are_in_the_json_as_they_were(full):
 
 def test_every_metric_stands_with_its_interval_and_beside_chance(full):
     table = rows(full[1], "next-item")
-    assert table[0] == ["scorer", "Recall@20, %", "", "NDCG@20, %", "", "MRR@20, %", ""] + [
-        "Recall of known targets, %"
-    ]
+    assert table[0][:6] == ["scorer", "Recall@20, %", "", "NDCG@20, %", "", "MRR@20, %"]
+    assert table[0][6:] == ["", "Recall of known targets, %"]
     assert table[1][:6] == ["item2vec", "40.0 [39.0, 41.0]", "", "20.0 [19.0, 21.0]", "", "13.3 [12.3, 14.3]"]
     chance = next(row for row in table if row[0] == "by chance")
     assert (chance[1], chance[3], chance[5]) == ("2.00", "0.70", "0.36")  # 20 of 1,000 items
@@ -379,7 +378,7 @@ def test_too_little_data_is_said(part, tmp_path):
 
 
 def test_hostile_names_are_shown_and_never_run(full):
-    _, text, page = full
+    page = full[2]
     assert "script" not in page.tags
     for section in ("next-item", "booked-rank", "long-term"):
         assert HOSTILE in page.said(section)
