@@ -210,7 +210,7 @@ TWO_STAYS = replace(
         ),
         (  # every stay of the test sequences taken for a target, those before the cut too
             lambda: check_no_leak({}, STAY_SPLIT.train, STAY_SPLIT.test),
-            r"pass first_targets=split\.test_targets",
+            r"and first_targets=split\.test_targets",
         ),
         (lambda: check_no_leak({}, TWO_STAYS, TWO_STAYS, np.array([0])), "training stays"),
         (  # vocabulary of the whole log
