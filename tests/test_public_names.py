@@ -17,6 +17,7 @@ NAMES = {
     "Popularity",
     "Recommender",
     "Sessions",
+    "compare",
     "evaluate_long_term",
     "evaluate_next_item",
     "index_recall",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from item2vec.index import ItemIndex
     from item2vec.marketplace import simulate
     from item2vec.recommendations import Recommender
-    from item2vec.run import load
+    from item2vec.run import compare, load
     from item2vec.sessions import Sessions, sessionize
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Recommender",
     "Sessions",
     "__version__",
+    "compare",
     "errors",
     "evaluate_long_term",
     "evaluate_next_item",
@@ -64,6 +65,7 @@ _HOMES = {
     "Popularity": "evaluation",
     "Recommender": "recommendations",
     "Sessions": "sessions",
+    "compare": "run",
     "evaluate_long_term": "evaluation",
     "evaluate_next_item": "evaluation",
     "index_recall": "evaluation",

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from item2vec.cli.compare import compare
 from item2vec.cli.options import (
+    RUNS,
     Debug,
     Overrides,
     Progress,
@@ -20,8 +22,6 @@ from item2vec.cli.options import (
     wants_bars,
 )
 from item2vec.errors import RunError
-
-RUNS = Path("runs")
 
 app = typer.Typer(
     name="item2vec",
@@ -269,6 +269,9 @@ def show(
     from item2vec.cli.show import print_release
 
     print_release(read_release(folder, release), verify=verify, as_json=as_json)
+
+
+app.command()(compare)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -16,6 +16,7 @@ import typer
 
 from item2vec.errors import Item2VecError, RunError, UsageError, of_the_system
 
+RUNS = Path("runs")
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 UNEXPECTED = 1
 _FOREIGN = re.compile("[\ud800-\udfff]")  # how Python spells the bytes of a name that is not UTF-8

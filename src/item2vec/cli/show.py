@@ -90,14 +90,18 @@ def headline(figures: Mapping[str, Any]) -> Iterator[str]:
     k = figures["k"]
     yield f"{'next item, test sessions':<26} {f'Recall@{k}':>24} {f'MRR@{k}':>24}"
     for name, found in scorers.items():
-        yield f"{name.replace('_', ' '):<26} {_interval(found['recall']):>24} {_interval(found['mrr']):>24}"
+        texts = (interval_text(found[metric]) for metric in ("recall", "mrr"))
+        yield f"{name.replace('_', ' '):<26}" + "".join(f" {text:>24}" for text in texts)
     yield f"{figures['prefixes']:,} prefixes of {figures['sessions']:,} sessions, % with 95 % intervals"
 
 
-def _interval(found: Mapping[str, Any]) -> str:
+def interval_text(found: Mapping[str, Any], sign: str = "-") -> str:
+    """Write a figure with its interval; `sign` is Python's: "+" shows one before positive figures too."""
     if found["value"] is None:
         return "no case"
-    return f"{found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+    if found["low"] is None:
+        return f"{found['value']:{sign}.2f}"
+    return f"{found['value']:{sign}.2f} [{found['low']:{sign}.2f}, {found['high']:{sign}.2f}]"
 
 
 def print_places(named: Mapping[str, Path]) -> None:

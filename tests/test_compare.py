@@ -1,0 +1,410 @@
+"""Two releases side by side, with answers that can be computed by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+import item2vec as i2v
+from item2vec.artifacts import Release, RunFolder, StageKey, StoredObject, publish
+from item2vec.cli import app
+from item2vec.embeddings import ItemVectors
+from item2vec.errors import CorruptArtifactError, DataError, UsageError
+from item2vec.evaluation.bootstrap import resampled_ratios
+from item2vec.run.comparison_words import verdict
+from item2vec.run.paired import RANKS, pair_ranks
+from item2vec.vocabulary import Vocabulary
+
+INF = float("inf")
+DAY = 86_400_000_000
+ITEMS = [f"i{number}" for number in range(60)]
+CONFIG: dict[str, dict[str, Any]] = {
+    "events": {"event_types": {"view": "click"}, "items": {"path": "a.csv"}},
+    "sessions": {"kind": "click", "gap_minutes": 30.0},
+    "embeddings": {"epochs": 10},
+    "evaluation": {"k": 20},
+}
+
+
+def ranks(
+    cases: Sequence[tuple[str, int, int, str]], **scorers: Sequence[Sequence[float]] | Sequence[float]
+) -> pa.Table:
+    """A table; a case is (user, start in days, position, target), a scorer a row of ranks per case."""
+    users, days, positions, targets = zip(*cases, strict=True) if cases else ((), (), (), ())
+    sessions = {key: number for number, key in enumerate(dict.fromkeys(zip(users, days, strict=True)))}
+    columns: dict[str, Any] = {
+        "session_id": pa.array([sessions[key] for key in zip(users, days, strict=True)], pa.int64()),
+        "user_id": pa.array(users, pa.string()),
+        "start_us": pa.array([day * DAY for day in days], pa.int64()),
+        "position": pa.array(positions, pa.int32()),
+        "target": pa.array(targets, pa.string()),
+    }
+    for name, rows in scorers.items():
+        table = np.atleast_2d(np.array(rows, float).T).T
+        flat = pa.array(table.ravel())
+        columns[name] = pa.FixedSizeListArray.from_arrays(flat, table.shape[1] if len(table) else 1)
+    return pa.table(columns)
+
+
+def vectors(items: Sequence[Any], seed: int = 1) -> ItemVectors:
+    """Vectors that depend on nothing but the item and the seed."""
+    rows = [np.random.default_rng([seed, *str(item).encode()]).normal(size=8) for item in items]
+    return ItemVectors(Vocabulary(pa.array(items), np.arange(len(items), 0, -1)), np.array(rows, np.float32))
+
+
+def made(
+    folder: Path,
+    table: pa.Table | None,
+    model: ItemVectors | None = None,
+    config: Mapping[str, Mapping[str, Any]] = CONFIG,
+    sessions: str = "one",
+    k: int = 20,
+) -> Release:
+    """Publish a release of a run whose objects hold what is given."""
+    run = RunFolder(folder)
+
+    def build(stage: str, out_dir: Path) -> dict[str, Any]:
+        (out_dir / "sessions").write_text(sessions)
+        if stage == "embeddings":
+            (model or vectors(ITEMS)).save(out_dir / "vectors")
+        if stage == "evaluation" and table is not None:
+            pq.write_table(table, out_dir / RANKS)
+        return {"k": k, "next_item": {"item2vec": {}}} if stage == "evaluation" else {}
+
+    objects: dict[str, StoredObject] = {}
+    with run.lock():
+        for stage, settings in config.items():
+            key = StageKey(
+                stage, 1, settings, {"made": {"object": repr((folder, sessions, k)), "content": ""}}
+            )
+            objects[stage] = run.write(key, lambda out, stage=stage: build(stage, out))
+        return publish(run, objects)
+
+
+CASES = [("u", 1, 1, "a"), ("u", 1, 2, "b"), ("v", 1, 1, "a"), ("w", 2, 1, "c"), ("w", 2, 2, "a")]
+A_RANKS, B_RANKS = [1, 30, INF, 2, 20], [1, 2, 4, INF, 20]
+
+
+def test_the_paired_figures_are_those_computed_by_hand(tmp_path: Path) -> None:
+    """Recall of A: cases 1, 4, 5 of 5; of B: 1, 2, 3, 5; sessions u, v, w gain +1 of 2, +1 of 1, −1 of 2."""
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS, only_here=A_RANKS))
+    made(tmp_path / "b", ranks(CASES, other=B_RANKS, item2vec=B_RANKS))
+    found = i2v.compare(tmp_path / "a", tmp_path / "b", n_bootstrap=400, seed=3).next_item
+    assert (found.k, found.n_common, found.n_only_a, found.n_only_b, found.n_sessions) == (20, 5, 0, 0, 3)
+    assert list(found.scorers) == ["item2vec"]
+    figures = found.scorers["item2vec"]
+    by_hand = {
+        "recall": ([1, 0, 0, 1, 1], [1, 1, 1, 0, 1]),
+        "mrr": ([1, 0, 0, 1 / 2, 1 / 20], [1, 1 / 2, 1 / 4, 0, 1 / 20]),
+        "ndcg": (
+            [1, 0, 0, 1 / np.log2(3), 1 / np.log2(21)],
+            [1, 1 / np.log2(3), 1 / np.log2(5), 0, 1 / np.log2(21)],
+        ),
+    }
+    for metric, (one, two) in by_hand.items():
+        assert figures.a[metric].value == pytest.approx(100 * np.mean(one)), metric
+        assert figures.b[metric].value == pytest.approx(100 * np.mean(two)), metric
+        gains = 100 * (np.array(two) - one)
+        sums = np.array([[gains[0] + gains[1]], [gains[2]], [gains[3] + gains[4]]])
+        resamples = resampled_ratios(sums, np.array([2, 1, 2]), 400, 3)
+        difference = figures.difference[metric]
+        assert difference.value == pytest.approx(gains.mean()), metric
+        low, high = np.percentile(resamples, [2.5, 97.5])
+        assert (difference.low, difference.high) == pytest.approx((low, high)), metric
+
+
+def test_a_constant_gain_in_every_session_has_an_interval_without_width(tmp_path: Path) -> None:
+    cases = [(f"u{number}", 1, 1, "a") for number in range(50)]
+    made(tmp_path / "a", ranks(cases, item2vec=[2.0] * 50))
+    made(tmp_path / "b", ranks(cases, item2vec=[1.0] * 50))
+    found = i2v.compare(tmp_path / "a", tmp_path / "b")
+    gain = found.next_item.scorers["item2vec"].difference["mrr"]
+    assert (gain.value, gain.low, gain.high) == (50.0, 50.0, 50.0)
+    assert "MRR@20 of item2vec: A 50.00 %, B 100.00 %: B − A is +50.00 points [+50.00, +50.00], which" in str(
+        found.sentences()
+    )
+    back = i2v.compare(tmp_path / "b", tmp_path / "a").next_item.scorers["item2vec"].difference["mrr"]
+    assert back.value == -50.0
+    assert "promise too much" not in str(found.sentences())
+
+
+def test_paired_is_narrower_than_two_sides_apart() -> None:
+    generator = np.random.default_rng(1)
+    cases = [(f"u{number}", 1, 1, "a") for number in range(400)]
+    easy = generator.random(400) < 0.5
+    one = np.where(easy, 1.0, INF)
+    two = np.where(easy | (generator.random(400) < 0.1), 1.0, INF)
+    found = pair_ranks(ranks(cases, m=one), ranks(cases, m=two), 20, same_sessions=True).scorers["m"]
+    apart = (found.b["recall"].high - found.b["recall"].low) ** 2
+    apart += (found.a["recall"].high - found.a["recall"].low) ** 2
+    paired = found.difference["recall"].high - found.difference["recall"].low
+    assert paired < 0.5 * np.sqrt(apart)
+    assert found.difference["recall"].low > 0
+
+
+def test_seeds_are_averaged_per_case_before_sessions_are_resampled(tmp_path: Path) -> None:
+    cases = [("u", 1, 1, "a"), ("v", 1, 1, "a")]
+    made(tmp_path / "a", ranks(cases, item2vec=[[1, INF, 1], [INF, INF, 1]]))
+    made(tmp_path / "b", ranks(cases, item2vec=[[1, 1, 1], [INF, 1, INF]]))
+    found = i2v.compare(tmp_path / "a", tmp_path / "b")
+    figures, words = found.next_item.scorers["item2vec"], " ".join(found.sentences())
+    assert figures.a["recall"].value == pytest.approx(50.0)
+    assert figures.b["recall"].value == pytest.approx(100 * 2 / 3)
+    assert found.next_item.seeds == {"item2vec": (3, 3)}
+    assert "fewer than 30 sessions" in words
+    assert "evaluate.seeds" not in words
+    made(tmp_path / "b", ranks(cases, item2vec=[1, 1]))
+    assert "Trainings behind item2vec: A 3, B 1." in " ".join(
+        i2v.compare(tmp_path / "a", tmp_path / "b").sentences()
+    )
+
+
+# Changed cases of B → the common ones of CASES, by their place.
+OTHER_CASES = {
+    "another user": ([("x", *CASES[0][1:]), ("x", *CASES[1][1:]), *CASES[2:]], [2, 3, 4]),
+    "another start": ([*CASES[:2], ("v", 3, 1, "a"), *CASES[3:]], [0, 1, 3, 4]),
+    "a shorter session": ([*CASES[:1], *CASES[2:]], [0, 2, 3, 4]),
+    "another click behind the same start": ([("u", 1, 1, "z"), *CASES[1:]], [2, 3, 4]),
+    "another order": (CASES[::-1], [0, 1, 2, 3, 4]),
+    "sessions of later days": ([*CASES[3:], ("w", 4, 1, "a")], [3, 4]),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_CASES)
+def test_only_cases_of_the_same_prefix_are_common(case: str) -> None:
+    others, common = OTHER_CASES[case]
+    one = np.arange(1.0, 6.0)  # tells which cases were taken: Recall@20 is 1, MRR is not
+    a, b = ranks(CASES, m=one), ranks(others, m=[1.0] * len(others))
+    for found, (n_a, n_b) in (
+        (pair_ranks(a, b, 20, same_sessions=False), (5, len(others))),
+        (pair_ranks(b, a, 20, same_sessions=False), (len(others), 5)),
+    ):
+        assert found.n_common == len(common)
+        assert (found.n_only_a, found.n_only_b) == (n_a - len(common), n_b - len(common))
+    figures = pair_ranks(a, b, 20, same_sessions=False).scorers["m"]
+    assert figures.a["mrr"].value == pytest.approx(100 * np.mean(1 / one[common]))
+
+
+def test_booking_sequences_meet_from_where_both_know_them() -> None:
+    """Their first target is the first stay behind the cut, which is another one in each run."""
+    early = ranks([("u", 1, 2, "a"), ("u", 1, 3, "b"), ("u", 1, 4, "c")], m=[1, 2, 4])
+    late = ranks([("u", 1, 3, "b"), ("u", 1, 4, "c")], m=[1, 1])
+    found = pair_ranks(early, late, 20, same_sessions=False)
+    assert (found.n_common, found.n_only_a, found.n_only_b) == (2, 1, 0)
+    assert found.scorers["m"].a["mrr"].value == pytest.approx(37.5)
+
+
+NOT_COMPARABLE = {
+    "other test sessions": (
+        {"table": ranks([("x", 40, 1, "a")], item2vec=[1.0])},
+        "no test case is in both (A has 5, of sessions that start 1970-01-02 … 1970-01-03, B has 1, of"
+        " sessions that start 1970-02-10 … 1970-02-10)",
+    ),
+    "no ranks": (
+        {"table": None},
+        "B was made before the ranks of test cases were kept; start the `item2vec run`",
+    ),
+    "other clicks": (
+        {"config": {**CONFIG, "events": {"event_types": {}}}},
+        "events.event_types is {'view': 'click'} in A and {} in B",
+    ),
+    "bookings": (
+        {"config": {**CONFIG, "sessions": {"kind": "booking"}}},
+        "sessions.kind is 'click' in A and 'booking' in B",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_COMPARABLE)
+def test_what_cannot_be_compared_is_said_and_the_rest_is_compared(tmp_path: Path, case: str) -> None:
+    options, says = NOT_COMPARABLE[case]
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    made(tmp_path / "b", **{"table": ranks(CASES, item2vec=B_RANKS), **options})
+    found = i2v.compare(tmp_path / "a", tmp_path / "b")
+    assert found.next_item.scorers == {}
+    assert f"Next item: not comparable: {says}" in found.sentences()[0]
+    assert found.to_json()["next_item"]["insufficient"].startswith("not comparable: ")
+    assert found.stability.overlap == 1.0
+
+
+def test_a_release_without_figures_says_why(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    made(tmp_path / "b", ranks([], item2vec=[]))
+    words = i2v.compare(tmp_path / "a", tmp_path / "b").sentences()[0]
+    assert (
+        "no test case is in both (A has 5, of sessions that start 1970-01-02 … 1970-01-03, B has none)"
+        in words
+    )
+
+
+def test_sessions_without_users_or_times_are_recognised_in_the_same_sessions_only(tmp_path: Path) -> None:
+    table = ranks(CASES, item2vec=A_RANKS)
+    bare = table.set_column(1, "user_id", pa.nulls(5, pa.string())).set_column(
+        2, "start_us", pa.nulls(5, pa.int64())
+    )
+    made(tmp_path / "a", bare)
+    made(tmp_path / "b", bare)
+    assert i2v.compare(tmp_path / "a", tmp_path / "b").next_item.n_common == 5
+    made(tmp_path / "b", bare, sessions="other")
+    found = i2v.compare(tmp_path / "a", tmp_path / "b")
+    assert not found.same_sessions
+    assert "without users and times are not recognised" in str(found.next_item.insufficient)
+
+
+def test_lists_of_two_lengths_are_compared_at_the_shorter_one(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    short = {**CONFIG, "evaluation": {"k": 3}}
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), config=short, k=3)
+    found = i2v.compare(tmp_path / "a", tmp_path / "b")
+    assert found.next_item.k == 3
+    assert found.next_item.scorers["item2vec"].a["recall"].value == 40.0  # ranks 1 and 2
+    assert found.next_item.scorers["item2vec"].b["recall"].value == 40.0
+    assert [(one.key, one.a, one.b) for one in found.settings] == [("evaluate.k", 20, 3)]
+
+
+def test_a_run_compared_with_itself_has_no_difference(tmp_path: Path) -> None:
+    release = made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    found = i2v.compare(tmp_path / "a", tmp_path / "a", release_b=release.id[:8])
+    for difference in found.next_item.scorers["item2vec"].difference.values():
+        assert (difference.value, difference.low, difference.high) == (0.0, 0.0, 0.0)
+    assert found.stability.overlap == 1.0
+    assert set(found.stability.slices.values()) == {1.0}
+    assert (found.stability.changed, found.settings, found.same_sessions) == ((), (), True)
+    assert found.sentences()[0] == "A and B are the same release: every difference is 0."
+    assert "[+0.00, +0.00], no difference in any session." in found.sentences()[1]
+
+
+def test_settings_that_differ_are_named_as_in_a_run_file(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    other = {
+        **CONFIG,
+        "embeddings": {"epochs": 3, "alpha": 0.1},
+        "events": {**CONFIG["events"], "items": None},
+    }
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), config=other)
+    found = i2v.compare(tmp_path / "a", tmp_path / "b")
+    assert [(one.key, one.a, one.b) for one in found.settings] == [
+        ("events.items.path", "a.csv", None),
+        ("train.epochs", 10, 3),
+        ("train.alpha", None, 0.1),
+    ]
+    assert "Both read the same sessions, and 3 settings differ: events.items.path" in " ".join(
+        found.sentences()
+    )
+
+
+def test_the_items_whose_neighbours_changed_most_are_named_with_both_lists(tmp_path: Path) -> None:
+    """Items 0 and 1 get new vectors, far from everything but one another; the others stay where they were."""
+    one = vectors(ITEMS)
+    rows = one.vectors.copy()
+    rows[:2] = 100 * np.eye(8, dtype=np.float32)[0] + np.eye(8, dtype=np.float32)[1:3]
+    two = ItemVectors(one.vocabulary, rows)
+    made(tmp_path / "a", None, one)
+    made(tmp_path / "b", None, two)
+    found = i2v.compare(tmp_path / "a", tmp_path / "b").stability
+    by_hand = {}
+    for item in ITEMS:
+        lists = [[name for name, _ in model.most_similar(item, topn=10)] for model in (one, two)]
+        by_hand[item] = (len(set(lists[0]) & set(lists[1])) / 10, *map(tuple, lists))
+    assert {item.item_id: (item.overlap, item.current, item.new) for item in found.changed} == {
+        item.item_id: by_hand[item.item_id] for item in found.changed
+    }
+    assert len(found.changed) == 10
+    least = sorted(share for share, *_ in by_hand.values())[:10]
+    assert [item.overlap for item in found.changed] == least
+    assert found.overlap == pytest.approx(np.mean([share for share, *_ in by_hand.values()]))
+    head = ITEMS[: int(np.sum(np.cumsum(one.counts) - one.counts < 0.5 * one.counts.sum()))]
+    assert found.slices["head"] == pytest.approx(np.mean([by_hand[item][0] for item in head]))
+
+
+def test_a_damaged_release_is_refused_by_the_name_of_its_file(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    release = made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS))
+    for path in (
+        release.object_path("evaluation") / RANKS,
+        next((release.object_path("embeddings") / "vectors").iterdir()),
+    ):
+        whole = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(whole[:10] + bytes([whole[10] ^ 1]) + whole[11:])
+        with pytest.raises(CorruptArtifactError, match=re.escape(path.name)):
+            i2v.compare(tmp_path / "a", tmp_path / "b")
+        path.write_bytes(whole)
+    assert i2v.compare(tmp_path / "a", tmp_path / "b")
+    (release.object_path("evaluation") / RANKS).unlink()
+    with pytest.raises(CorruptArtifactError, match=f"{RANKS} is missing"):  # not: "an old release"
+        i2v.compare(tmp_path / "a", tmp_path / "b")
+
+
+def test_ids_of_two_types_and_runs_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    made(tmp_path / "b", None, vectors(list(range(20))))
+    with pytest.raises(DataError, match=r"string in A .* int64 in B .* same events.id_type"):
+        i2v.compare(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(UsageError, match="holds no release"):
+        i2v.compare(tmp_path / "a", tmp_path / "c")
+    with pytest.raises(UsageError, match="no release whose id starts with 'ffff'"):
+        i2v.compare(tmp_path / "a", tmp_path / "b", release_b="ffff")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (-1.0, 2.0, "[-1.00, +2.00], which includes 0: not told apart"),
+        (0.0, 2.0, "includes 0"),
+        (0.1, 2.0, "leaves out 0: B is better"),
+        (-2.0, -0.1, "leaves out 0: B is worse"),
+        (float("nan"), float("nan"), "without an interval: a single session shows no spread"),
+    ],
+)
+def test_a_verdict_goes_by_its_interval(low: float, high: float, says: str) -> None:
+    from item2vec.evaluation.bootstrap import Interval
+
+    assert says in verdict(Interval(0.5, low, high))
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_command_prints_words_tables_json_and_a_page(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    other = {**CONFIG, "embeddings": {"epochs": "<b>3</b>"}}
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), vectors(ITEMS[1:], seed=2), config=other)
+    page = tmp_path / "pages" / "compared.html"
+    code, output, errors = call("compare", "a", "b", "--runs-dir", tmp_path, "--html", page)
+    assert (code, errors) == (0, "")
+    assert "which includes 0: not told apart" in output
+    assert re.search(r"^item2vec +60\.00 \[.*\] +80\.00 \[.*\] +\+20\.00 \[", output, re.MULTILINE)
+    assert "train.epochs" in output
+    assert str(page) in output
+    text = page.read_text()
+    assert "&lt;b&gt;3&lt;/b&gt;" in text
+    assert "<script" not in text
+    assert not re.search(r"(?:src|href)=\"(?!#)", text)
+    code, output, _ = call("compare", tmp_path / "a", tmp_path / "b", "--json", "--html", page)
+    found = json.loads(output)
+    assert found["items"] == {"a": 60, "b": 59, "both": 59}
+    assert found["next_item"]["scorers"]["item2vec"]["difference"]["recall"]["value"] == pytest.approx(20.0)
+    assert set(found["stability"]) == {"k", "overlap", "n_asked", "head", "torso", "tail"}
+    assert len(found["changed"]) == 10
+
+
+def test_the_command_fails_plainly(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    code, output, errors = call("compare", "a", "b", "--runs-dir", tmp_path)
+    assert (code, output) == (2, "")
+    assert "holds no release (runs with one: a)" in errors
+    code, _, errors = call("compare", "a", "a", "--runs-dir", tmp_path, "--html", tmp_path)
+    assert code == 4
+    assert "choose another place" in errors
