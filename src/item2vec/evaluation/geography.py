@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,7 +66,7 @@ def geography(
     """Cluster the vectors with k-means and compare the clusters with markets and distances.
 
     Clustering unit vectors by Euclidean distance groups them by cosine (Grbovic & Cheng 2018, Section 3.1,
-    Fig. 2). The market is no part of the vectors: it reaches them only through who clicks what.
+    Fig. 2). Places are no part of the training, markets only where it draws market negatives (eq. 5).
 
     Parameters
     ----------
@@ -141,12 +142,11 @@ def kilometres(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> 
 
 
 def _clusters(unit: npt.NDArray[np.float32], n_clusters: int, seed: int) -> npt.NDArray[np.int64]:
-    import warnings
-
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(limits=1):  # one thread: the same clusters every time
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct vectors than clusters
         found = KMeans(n_clusters, n_init=1, max_iter=100, random_state=seed).fit_predict(unit)
     return np.asarray(found, np.int64)

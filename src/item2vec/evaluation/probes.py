@@ -1,4 +1,4 @@
-"""Probes of the embedding space: the paper's Tables 1 and 2, and neighbours in the same market."""
+"""Probes of the embedding space: the paper's Tables 1 and 2, neighbours in the same market, geography."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from item2vec.evaluation.attributes import PriceBands, aligned_attributes, label_codes, price_codes
+from item2vec.evaluation.geography import Geography, coordinates, geography
 from item2vec.evaluation.neighbours import Agreement, neighbour_agreement, unit_rows
 from item2vec.evaluation.slices import popularity_slices
 from item2vec.vocabulary import Vocabulary
@@ -82,6 +83,8 @@ class ProbeResult:
         Keys ``all``, ``head``, ``torso``, ``tail``.
     n_items : dict of str to int
         Items per slice.
+    geography : Geography
+        Clusters of the vectors against markets and distances.
     insufficient : str or None
         Why there is no figure about markets.
     """
@@ -90,6 +93,7 @@ class ProbeResult:
     price_band: CosineTable
     same_market: dict[str, Agreement]
     n_items: dict[str, int]
+    geography: Geography
     insufficient: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -99,6 +103,7 @@ class ProbeResult:
             "price_band": self.price_band.to_json(),
             "same_market": {name: figures.to_json() for name, figures in self.same_market.items()},
             "n_items": self.n_items,
+            "geography": self.geography.to_json(),
             "insufficient": self.insufficient,
         }
 
@@ -112,16 +117,18 @@ def probe(
     max_queries: int = 2000,
     seed: int = 1,
 ) -> ProbeResult:
-    """Look into the embedding: cosines by listing type and price band, neighbours in the same market.
+    """Look into the embedding: cosines by type and price band, neighbours in the same market, geography.
 
-    The mean cosines are exact over all pairs (sums of unit vectors, no sampling).
+    The mean cosines are exact over all pairs (sums of unit vectors, no sampling). Listings held out
+    of training have no vector and are not probed.
 
     Parameters
     ----------
     vectors : ItemVectors
         Trained vectors.
     items : pyarrow.Table, optional
-        ``item_id`` and any of ``listing_type``, ``price``, ``market``; rows in any order.
+        ``item_id`` and any of ``listing_type``, ``price``, ``market``, ``latitude`` and ``longitude``; rows
+        in any order.
     price_bands : sequence of float, or "quintiles"
         Ascending upper limits of the bands, or five bands of equal size within each market, for catalogues in
         several currencies.
@@ -130,7 +137,7 @@ def probe(
     max_queries : int
         Sample of items whose neighbours are looked up, per slice.
     seed : int
-        Seed of the samples.
+        Seed of the samples and of the clusters.
 
     Returns
     -------
@@ -148,6 +155,7 @@ def probe(
     types, type_names = label_codes(attributes.get("listing_type"), len(unit), MAX_TYPES)
     bands, band_names = price_codes(attributes.get("price"), markets, price_bands)
     slices = popularity_slices(vectors.vocabulary.counts)
+    places = coordinates(attributes.get("latitude"), attributes.get("longitude"))
     agreement = {
         name: neighbour_agreement(unit, markets, queries=mask, k=k, max_queries=max_queries, seed=seed)
         for name, mask in {"all": np.ones(len(unit), bool), **slices}.items()
@@ -158,6 +166,7 @@ def probe(
         price_band=cosine_table(unit, bands, band_names, markets, "price"),
         same_market={} if few_markets else agreement,
         n_items={"all": len(unit), **{name: int(mask.sum()) for name, mask in slices.items()}},
+        geography=geography(unit, markets, places, seed=seed),
         insufficient=f"insufficient data: {few_markets}" if few_markets else None,
     )
 
