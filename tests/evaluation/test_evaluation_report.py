@@ -61,7 +61,7 @@ def full_payload():
             "price": rng.gamma(2.0, 40.0, len(ids)),
         }
     )
-    lists = [[ids[i] for i in rng.integers(0, len(ids), rng.integers(2, 7))] for _ in range(300)]
+    lists = [[ids[i] for i in rng.integers(0, len(ids), rng.integers(2, 7))] for _ in range(600)]
     split = split_sessions(Sessions.from_lists(lists, items=items))
     baselines = fit_baselines(["popularity", "item_knn"], split.train)
     model = Model(baselines["popularity"].vocabulary)
@@ -85,7 +85,9 @@ def full_payload():
             "dropped": {HOSTILE[0]: 2},
         },
         split=split,
-        next_item=evaluate_next_item({"item2vec": model, **baselines}, split.test, n_bootstrap=50),
+        next_item=evaluate_next_item(
+            {"item2vec": model, **baselines}, split.test, train=split.train, n_bootstrap=50
+        ),
         probe=probe(model, items),
         index=[IndexRecall("similar", 10, 0.99, 1234.5, 35, 35)],
         vectors=model,
@@ -139,7 +141,7 @@ def test_json_is_strict_and_complete(written):
     assert figures["title"] == payload.title
     assert figures["next_item"]["scorers"]["item_knn"]["recall"]["low"] is not None
     assert len(figures["next_item"]["differences"]) == 3
-    assert figures["split"]["counts"]["test"] == 30
+    assert figures["split"]["counts"]["test"] == 60
     assert len(figures["similar"]["items"][0]["neighbours"]) == 5
     assert figures["config"]["train"]["window"] == 5
 
@@ -229,7 +231,7 @@ def test_page_is_self_contained(page):
         assert not name.startswith("on")
     assert not re.search(r"url\((?!#)", text)
     assert "@import" not in text
-    assert text.count("<svg") == 4  # map, losses, rank curves, positions
+    assert text.count("<svg") == 5  # map, losses, rank curves, positions, kinds of cases
 
 
 def test_names_inside_the_page_are_unique_and_links_land(page):

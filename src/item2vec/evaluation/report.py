@@ -21,6 +21,7 @@ from item2vec.evaluation.similar_sample import similar_sample
 
 if TYPE_CHECKING:
     from item2vec.evaluation.index_quality import IndexRecall
+    from item2vec.evaluation.long_term_result import LongTermResult
     from item2vec.evaluation.next_item_result import NextItemResult
     from item2vec.evaluation.probes import ProbeResult, Vectors
     from item2vec.evaluation.splits import Split
@@ -86,7 +87,7 @@ class ReportPayload:
     next_item: NextItemResult | None = None
     variants: Sequence[str] = ()
     booked_rank: Sequence[Result] = ()
-    long_term: Result | None = None
+    long_term: LongTermResult | None = None
     probe: ProbeResult | None = None
     index: Sequence[IndexRecall] = ()
     vectors: Vectors | None = None
@@ -150,7 +151,7 @@ def report_figures(payload: ReportPayload) -> dict[str, Any]:
     account = asdict(account) if is_dataclass(account) else account  # type: ignore[arg-type]
     if account is not None:
         account = {**account, "events": readings.in_flow_order(account["events"])}
-    evaluated = _complete(payload.next_item.to_json()) if payload.next_item else None
+    evaluated = payload.next_item.to_json() if payload.next_item else None
     sample = None
     if payload.vectors is not None:
         sample = similar_sample(payload.vectors, payload.items, seed=payload.seed)
@@ -213,18 +214,3 @@ def _with_chance(found: dict[str, Any]) -> dict[str, Any]:
 
 def _with_commonest(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "commonest": readings.commonest(found["support"])}
-
-
-def _complete(evaluated: dict[str, Any]) -> dict[str, Any]:
-    """Fill what a result of the first format does not have."""
-    if "relevant" in evaluated:
-        return evaluated
-    none = dict.fromkeys(("value", "low", "high"))
-    scorers = {}
-    for name, scorer in evaluated["scorers"].items():
-        positions = [{**p, "recall": {**none, "value": p["recall"]}} for p in scorer["by_position"]]
-        absent = dict.fromkeys(("gini", "diversity", "novelty", "popularity", "popularity_lift", "slices"))
-        extra = {"ndcg": none, "hr": none, "map": none, "n_seeds": 1, "by_position": positions}
-        scorers[name] = {**scorer, **absent, **extra}
-    differences = [{**d, "ndcg": none} for d in evaluated["differences"]]
-    return {**evaluated, "relevant": "next", "scorers": scorers, "differences": differences}
