@@ -17,6 +17,7 @@ NAMES = {
     "Popularity",
     "Recommender",
     "Sessions",
+    "booked_rank",
     "compare",
     "evaluate_long_term",
     "evaluate_next_item",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from item2vec.evaluation import (
         ItemKNN,
         Popularity,
+        booked_rank,
         evaluate_long_term,
         evaluate_next_item,
         index_recall,
@@ -39,6 +40,7 @@ __all__ = [
     "Recommender",
     "Sessions",
     "__version__",
+    "booked_rank",
     "compare",
     "errors",
     "evaluate_long_term",
@@ -65,6 +67,7 @@ _HOMES = {
     "Popularity": "evaluation",
     "Recommender": "recommendations",
     "Sessions": "sessions",
+    "booked_rank": "evaluation",
     "compare": "run",
     "evaluate_long_term": "evaluation",
     "evaluate_next_item": "evaluation",

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _LAZY = {
+    "BookedRankResult": "booked_rank_result",
     "EvaluateConfig": "config",
     "ItemKNN": "baselines",
     "LongTermResult": "long_term_result",
@@ -14,8 +15,10 @@ _LAZY = {
     "RepeatType": "baselines",
     "ReportPayload": "report",
     "Scorer": "scorer",
+    "SearchLists": "searches",
     "Split": "splits",
     "TypeTransitions": "baselines",
+    "booked_rank": "booked_ranking",
     "evaluate_long_term": "long_term",
     "evaluate_next_item": "next_item",
     "fit_baselines": "baselines",
@@ -23,6 +26,7 @@ _LAZY = {
     "index_recall": "index_quality",
     "neighbour_agreement": "neighbours",
     "probe": "probes",
+    "search_lists": "searches",
     "split_sessions": "splits",
     "write_report": "report",
 }

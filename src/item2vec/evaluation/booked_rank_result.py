@@ -1,0 +1,255 @@
+"""Figures of booked rank: curves by the number of clicks before the booking, and their differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from item2vec.evaluation.booked_cases import BookedCases
+from item2vec.evaluation.bootstrap import Interval, Resampled, bootstrap_means, interval
+
+CURVES: tuple[Literal["before", "all"], ...] = ("before", "all")
+METRICS = ("mean_rank", "normalised")
+
+
+@dataclass(frozen=True, eq=False)
+class LineRanks:
+    """Where one line put the booked listings.
+
+    Attributes
+    ----------
+    ranks : ndarray of float64, shape (n_seeds, n_cases)
+        ``1 + #greater + ½ #equal others`` among the candidates.
+    n_unseen_booked, n_unseen_queries, n_unseen_candidates : int
+        Cases whose booked item the scorer does not know, whose history holds no item it knows, and candidates
+        it does not know, over all cases: those share the end of the list.
+    """
+
+    ranks: npt.NDArray[np.float64]
+    n_unseen_booked: int = 0
+    n_unseen_queries: int = 0
+    n_unseen_candidates: int = 0
+
+
+@dataclass(frozen=True)
+class RankFigures:
+    """Means over some cases, with 95 % intervals over sessions; None where there are too few to show.
+
+    Attributes
+    ----------
+    n, n_sessions : int
+        Cases, and the sessions they come from.
+    mean_rank : Interval or None
+        From 1, lower is better.
+    normalised : Interval or None
+        (rank − 1)/(candidates − 1): 0 first, 1 last, ½ by chance.
+    """
+
+    n: int
+    n_sessions: int
+    mean_rank: Interval | None
+    normalised: Interval | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON types."""
+        intervals = {"mean_rank": self.mean_rank, "normalised": self.normalised}
+        found = {name: one.to_json() if one else None for name, one in intervals.items()}
+        return {"n": self.n, "n_sessions": self.n_sessions, **found}
+
+
+@dataclass(frozen=True)
+class RankCurve:
+    """One line over one set of cases: overall, and by the number of clicks before the booking.
+
+    Attributes
+    ----------
+    overall : RankFigures
+    by_position : dict of int to RankFigures
+        Keys 1 (the last click before the booking) to `max_position`; positions are compared between lines,
+        never with each other, for their cases differ.
+    """
+
+    overall: RankFigures
+    by_position: dict[int, RankFigures]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the curve as JSON types."""
+        by_position = []
+        for position, figures in self.by_position.items():
+            found = figures.to_json()
+            del found["n_sessions"]
+            by_position.append({"position": position, **found})
+        return {**self.overall.to_json(), "by_position": by_position}
+
+
+@dataclass(frozen=True)
+class RankDifference:
+    """Paired differences ``a − b`` over the same resamples of sessions; below 0 where `a` is better."""
+
+    a: str
+    b: str
+    curve: Literal["before", "all"]
+    mean_rank: Interval
+    normalised: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the difference as JSON types."""
+        intervals = {"mean_rank": self.mean_rank.to_json(), "normalised": self.normalised.to_json()}
+        return {"a": self.a, "b": self.b, "curve": self.curve, **intervals}
+
+
+@dataclass(frozen=True, eq=False)
+class BookedRankResult:
+    """Figures of :func:`~item2vec.evaluation.booked_ranking.booked_rank`.
+
+    Attributes
+    ----------
+    cases : BookedCases
+        In the order of ``LineRanks.ranks``.
+    lines : dict of str to LineRanks
+    curves : dict of str to dict of {"before", "all"} to RankCurve
+        Per line: the cases before the session's first click on the booked listing, and all of them.
+    differences : tuple of RankDifference
+        Every two lines, earlier minus later.
+    min_cases : int
+        Positions with fewer cases are not shown.
+    """
+
+    cases: BookedCases
+    lines: dict[str, LineRanks]
+    curves: dict[str, dict[str, RankCurve]]
+    differences: tuple[RankDifference, ...]
+    min_cases: int
+
+    @property
+    def insufficient(self) -> str | None:
+        """Why the headline says little; None where it has `min_cases` cases."""
+        n = int(self.cases.before.sum())
+        if n >= self.min_cases:
+            return None
+        return (
+            f"insufficient data: {n:,} of {len(self.cases):,} cases lie before the first click on the booked"
+            f" listing; it takes {self.min_cases:,}"
+        )
+
+    def difference(self, a: str, b: str, curve: Literal["before", "all"] = "before") -> RankDifference:
+        """Return the paired difference of two lines, in the order of :attr:`differences`."""
+        return next(one for one in self.differences if (one.a, one.b, one.curve) == (a, b, curve))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure as JSON types, None for NaN and for what has too few cases."""
+        cases = self.cases
+        return {
+            "candidates": cases.candidates,
+            "n_cases": len(cases),
+            "n_sessions": len(np.unique(cases.session_nums)),
+            "min_cases": self.min_cases,
+            "excluded": dict(cases.excluded),
+            "mean_candidates": float(cases.n_candidates.mean()) if len(cases) else None,
+            "lines": {name: self._line_json(name) for name in self.lines},
+            "differences": [one.to_json() for one in self.differences],
+            "insufficient": self.insufficient,
+        }
+
+    def _line_json(self, name: str) -> dict[str, Any]:
+        line, before = self.lines[name], self.cases.before
+        per_seed = {
+            metric: values[:, before].mean(axis=1).tolist() if before.any() else [None] * len(values)
+            for metric, values in metrics(line.ranks, self.cases).items()
+        }
+        return {
+            **{curve: self.curves[name][curve].to_json() for curve in CURVES},
+            "n_unseen_booked": line.n_unseen_booked,
+            "n_unseen_queries": line.n_unseen_queries,
+            "n_unseen_candidates": line.n_unseen_candidates,
+            "n_seeds": len(line.ranks),
+            "seeds": per_seed,  # before the first click
+        }
+
+
+def summarise(
+    cases: BookedCases,
+    lines: Mapping[str, LineRanks],
+    max_position: int,
+    min_cases: int,
+    n_bootstrap: int,
+    seed: int,
+) -> BookedRankResult:
+    """Average the lines over their seeds, then over cases, with intervals over sessions.
+
+    Parameters
+    ----------
+    cases : BookedCases
+    lines : mapping of str to LineRanks
+    max_position, min_cases, n_bootstrap, seed
+        As in :func:`~item2vec.evaluation.booked_ranking.booked_rank`.
+
+    Returns
+    -------
+    BookedRankResult
+    """
+    figures = {
+        (name, metric): values.mean(axis=0)
+        for name, line in lines.items()
+        for metric, values in metrics(line.ranks, cases).items()
+    }
+    curves: dict[str, dict[str, RankCurve]] = {name: {} for name in lines}
+    differences: list[RankDifference] = []
+    for curve in CURVES:
+        mask = cases.before if curve == "before" else np.ones(len(cases), bool)
+        means = _means(figures, cases, mask, n_bootstrap, seed)
+        overall = _figures(list(lines), means, cases, mask)
+        places: dict[int, dict[str, RankFigures]] = {}
+        for position in range(1, max_position + 1):
+            at = mask & (cases.positions == position)
+            shown = _means(figures, cases, at, n_bootstrap, seed) if at.sum() >= min_cases else None
+            places[position] = _figures(list(lines), shown, cases, at)
+        for name in lines:
+            by_position = {position: found[name] for position, found in places.items()}
+            curves[name][curve] = RankCurve(overall[name], by_position)
+        differences += [
+            RankDifference(a, b, curve, *(_paired(means, a, b, metric) for metric in METRICS))
+            for a, b in combinations(lines, 2)
+        ]
+    return BookedRankResult(cases, dict(lines), curves, tuple(differences), min_cases)
+
+
+def metrics(ranks: npt.NDArray[np.float64], cases: BookedCases) -> dict[str, npt.NDArray[np.float64]]:
+    """Return ranks as they are and normalised to 0 … 1."""
+    return {"mean_rank": ranks, "normalised": (ranks - 1) / (cases.n_candidates - 1)}
+
+
+def _means(
+    figures: Mapping[tuple[str, str], npt.NDArray[np.float64]],
+    cases: BookedCases,
+    mask: npt.NDArray[np.bool_],
+    n_bootstrap: int,
+    seed: int,
+) -> dict[tuple[str, str], Resampled]:
+    chosen = {key: values[mask] for key, values in figures.items()}
+    return bootstrap_means(chosen, cases.session_nums[mask], n_bootstrap, seed)
+
+
+def _figures(
+    names: list[str],
+    means: Mapping[tuple[str, str], Resampled] | None,
+    cases: BookedCases,
+    mask: npt.NDArray[np.bool_],
+) -> dict[str, RankFigures]:
+    n, n_sessions = int(mask.sum()), len(np.unique(cases.session_nums[mask]))
+    if means is None:
+        return {name: RankFigures(n, n_sessions, None, None) for name in names}
+    return {
+        name: RankFigures(n, n_sessions, *(interval(*means[name, metric]) for metric in METRICS))
+        for name in names
+    }
+
+
+def _paired(means: Mapping[tuple[str, str], Resampled], a: str, b: str, metric: str) -> Interval:
+    (mean_a, resamples_a), (mean_b, resamples_b) = means[a, metric], means[b, metric]
+    return interval(mean_a - mean_b, resamples_a - resamples_b)
