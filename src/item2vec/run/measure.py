@@ -14,13 +14,14 @@ import numpy as np
 from item2vec.errors import EmptyDataError, MissingDependencyError
 from item2vec.run.build import HISTORY, Builder, Objects, open_sessions
 from item2vec.run.load import VECTORS, open_recommender
-from item2vec.run.protocols import VARIANTS, next_item
+from item2vec.run.paired import RANKS
+from item2vec.run.protocols import VARIANTS, Measured, run_protocols
 from item2vec.run.twins import LEFT_OUT, train_twins
 
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
     from item2vec.embeddings import ItemVectors
-    from item2vec.evaluation import NextItemResult, Split
+    from item2vec.evaluation import NextItemResult, ReportPayload, Split
     from item2vec.sessions import Sessions
 
 INSUFFICIENT = "insufficient_data"
@@ -65,41 +66,57 @@ def evaluation(config: RunConfig, bars: bool) -> Builder:
     """Score the twin model and the baselines, probe the published model, write the report."""
 
     def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
-        from item2vec.embeddings import ItemVectors
-        from item2vec.evaluation import ReportPayload, probe, write_report
-        from item2vec.events import Events
+        import pyarrow.parquet as pq
 
-        split = None if INSUFFICIENT in inputs["holdout"].figures else _split(config, inputs)
-        result = None if split is None else next_item(config, inputs, split, bars)
-        sessions = open_sessions(inputs)
-        vectors = ItemVectors.load(inputs["embeddings"].path / VECTORS)
-        settings = config.evaluate
-        payload = ReportPayload(
-            title=config.name,
-            facts=_facts(sessions, vectors),
-            reconciliation=Events.open(inputs["events"].path).reconciliation,
-            funnel=sessions.funnel,
-            split=split,
-            next_item=result,
-            variants=VARIANTS,
-            probe=probe(vectors, sessions.items, price_bands=settings.price_bands, seed=settings.seed),
-            index=_index_recall(config, inputs),
-            vectors=vectors,
-            items=sessions.items,
-            history=json.loads((inputs["embeddings"].path / HISTORY).read_text("utf-8")),
-            config={
-                **{name: one.manifest["config"] for name, one in inputs.items() if name != "holdout"},
-                "evaluation": config.stage_config("evaluate"),
-            },
-            notes=[*_notes(config, inputs, result), *_without_vector(config, sessions, vectors)],
-            provenance=_provenance(inputs),
-            embedding_map=settings.embedding_map,
-            seed=settings.seed,
-        )
-        write_report(out_dir, payload)
-        return _figures(inputs, result)
+        from item2vec.evaluation import write_report
+
+        if INSUFFICIENT in inputs["holdout"].figures:
+            write_report(out_dir, _payload(config, inputs, None, None))
+            return {INSUFFICIENT: inputs["holdout"].figures[INSUFFICIENT]}
+        split = _split(config, inputs)
+        measured = run_protocols(config, inputs, split, bars)
+        write_report(out_dir, _payload(config, inputs, split, measured))
+        ranks = measured.next_item.ranks_table(split.test)
+        pq.write_table(ranks, out_dir / RANKS, compression="zstd", write_page_checksum=True)
+        return _figures(measured)
 
     return build
+
+
+def _payload(
+    config: RunConfig, inputs: Objects, split: Split | None, measured: Measured | None
+) -> ReportPayload:
+    from item2vec.embeddings import ItemVectors
+    from item2vec.evaluation import ReportPayload, probe
+    from item2vec.events import Events
+
+    sessions = open_sessions(inputs)
+    vectors = ItemVectors.load(inputs["embeddings"].path / VECTORS)
+    settings = config.evaluate
+    result = None if measured is None else measured.next_item
+    return ReportPayload(
+        title=config.name,
+        facts=_facts(sessions, vectors),
+        reconciliation=Events.open(inputs["events"].path).reconciliation,
+        funnel=sessions.funnel,
+        split=split,
+        next_item=result,
+        variants=VARIANTS,
+        long_term=None if measured is None else measured.long_term,
+        probe=probe(vectors, sessions.items, price_bands=settings.price_bands, seed=settings.seed),
+        index=_index_recall(config, inputs),
+        vectors=vectors,
+        items=sessions.items,
+        history=json.loads((inputs["embeddings"].path / HISTORY).read_text("utf-8")),
+        config={
+            **{name: one.manifest["config"] for name, one in inputs.items() if name != "holdout"},
+            "evaluation": config.stage_config("evaluate"),
+        },
+        notes=[*_notes(config, inputs, result), *_without_vector(config, sessions, vectors)],
+        provenance=_provenance(inputs),
+        embedding_map=settings.embedding_map,
+        seed=settings.seed,
+    )
 
 
 def _split(config: RunConfig, inputs: Objects) -> Split:
@@ -163,9 +180,8 @@ def _provenance(inputs: Objects) -> dict[str, Any]:
     }
 
 
-def _figures(inputs: Objects, result: NextItemResult | None) -> Mapping[str, Any]:
-    if result is None:
-        return {INSUFFICIENT: inputs["holdout"].figures[INSUFFICIENT]}
+def _figures(measured: Measured) -> Mapping[str, Any]:
+    result = measured.next_item
     return {
         "k": result.k,
         "prefixes": result.n_prefixes,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.run.build import Objects
+from item2vec.run.build import Objects, open_sessions
 from item2vec.run.twins import MODEL, open_twins
 
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
-    from item2vec.evaluation import NextItemResult, Scorer, Split
+    from item2vec.evaluation import LongTermResult, NextItemResult, Scorer, Split
     from item2vec.recommendations import Recommender
     from item2vec.vocabulary import Vocabulary
 
@@ -44,18 +44,31 @@ def read_twins(inputs: Objects, name: str, mode: Mode) -> list[Scorer]:
     return [Reading(twin, mode) for twin in open_twins(inputs["holdout"], name)]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What the protocols found; a protocol that does not fit the sessions is left out."""
+
+    next_item: NextItemResult
+    long_term: LongTermResult | None = None
+
+
+def run_protocols(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> Measured:
+    """Score the twins and the baselines by every protocol that the sessions allow."""
+    stays = split.test.kind == "booking"
+    return Measured(
+        next_item(config, inputs, split, bars), long_term(config, inputs, split, bars) if stays else None
+    )
+
+
 def next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> NextItemResult:
     """Rank the next item by both readings of the model and by the baselines."""
     from item2vec.evaluation import evaluate_next_item, fit_baselines
 
     settings = config.evaluate
-    scorers = {
-        MODEL: read_twins(inputs, MODEL, "next")[0],
-        VARIANTS[0]: read_twins(inputs, MODEL, "similar")[0],
-    }
     return evaluate_next_item(
-        {**scorers, **fit_baselines(settings.baselines, split.train)},
+        {**both_readings(inputs), **fit_baselines(settings.baselines, split.train)},
         split.test,
+        train=split.train,
         k=settings.k,
         n_bootstrap=settings.n_bootstrap,
         seed=settings.seed,
@@ -63,3 +76,26 @@ def next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> N
         max_sessions=settings.max_sessions,
         show_progress=bars,
     )
+
+
+def long_term(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> LongTermResult:
+    """Rank the next booked listing and its type in the true market."""
+    from item2vec.evaluation import evaluate_long_term, fit_long_term_baselines
+
+    settings = config.evaluate
+    return evaluate_long_term(
+        {**both_readings(inputs), **fit_long_term_baselines(split.train)},
+        split.test,
+        open_sessions(inputs).items,
+        train=split.train,
+        first_targets=split.test_targets,
+        k=settings.k,
+        n_bootstrap=settings.n_bootstrap,
+        seed=settings.seed,
+        show_progress=bars,
+    )
+
+
+def both_readings(inputs: Objects) -> dict[str, list[Scorer]]:
+    """Read the model's twin both ways, with all its seeds."""
+    return {MODEL: read_twins(inputs, MODEL, "next"), VARIANTS[0]: read_twins(inputs, MODEL, "similar")}
