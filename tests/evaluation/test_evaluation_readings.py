@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from item2vec.evaluation.readings import flat, in_flow_order, number, reading, shades, signed, utc, verdict
+from item2vec.evaluation.readings import (
+    chance,
+    commonest,
+    flat,
+    in_flow_order,
+    lowest_rank,
+    number,
+    reading,
+    shades,
+    signed,
+    times,
+    utc,
+    verdict,
+)
 
 
 def scorer(recall, mrr):
@@ -48,6 +63,42 @@ EVALUATED = {
 )
 def test_an_interval_is_read(low, high, said):
     assert reading({"value": 0, "low": low, "high": high}) == said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.1, 2, "worse"), (-2, -0.1, "better"), (-1, 1, "not told apart"), (None, None, "insufficient data")],
+)
+def test_a_lower_rank_is_better(low, high, said):
+    assert reading({"value": 0, "low": low, "high": high}, lower_is_better=True) == said
+
+
+@pytest.mark.parametrize(("k", "n_items"), [(20, 1000), (5, 7), (10, 3), (1, 1)])
+def test_chance_is_what_every_rank_alike_would_give(k, n_items):
+    def mean(gain):
+        return 100 * sum(gain(rank) for rank in range(1, n_items + 1) if rank <= k) / n_items
+
+    found = chance(k, n_items)
+    assert found["recall"] == pytest.approx(mean(lambda rank: 1))
+    assert found["mrr"] == pytest.approx(mean(lambda rank: 1 / rank))
+    assert found["ndcg"] == pytest.approx(mean(lambda rank: 1 / math.log2(rank + 1)))
+    assert chance(k, 0) is None
+
+
+def test_the_best_line_and_the_commonest_type():
+    lines = {
+        "a": {"before": {"mean_rank": interval(5.0, 4, 6)}},
+        "b": {"before": {"mean_rank": interval(4.5, 4, 6)}},
+        "c": {"before": {"mean_rank": None}},
+        "d": {"before": {"mean_rank": interval(None, None, None)}},
+    }
+    assert lowest_rank(lines) == "b"
+    assert lowest_rank({"c": lines["c"], "d": lines["d"]}) is lowest_rank({}) is None
+    assert commonest([{"type": "x", "n_targets": 1}, {"type": "y", "n_targets": 3}]) == {
+        "type": "y",
+        "share": 75.0,
+    }
+    assert commonest([{"type": "x", "n_targets": 0}]) is commonest([]) is None
 
 
 def test_the_verdict_is_against_the_best_baseline_of_each_metric():
@@ -96,6 +147,7 @@ def test_shades_use_the_whole_range_of_the_table():
 def test_figures_and_times_are_written_for_people():
     assert (number(1234), number(-1.25, 2), number(None), number("x")) == ("1,234", "−1.25", "–", "x")
     assert (signed(1.234), signed(-1.0), signed(0.0), signed(None)) == ("+1.23", "−1.00", "0.00", "–")
+    assert (times(0.25, 100), times(None, 100)) == (25.0, None)
     assert utc("2025-02-18T03:53:18.932000+00:00") == "2025-02-18 03:53 UTC"
     assert utc("next week") == "next week"
     assert utc(None) is None

@@ -120,9 +120,9 @@ def chance(k: int, n_items: int) -> dict[str, float] | None:
 
 def lowest_rank(lines: Mapping[str, Any]) -> str | None:
     """Name the line of a booked-rank result that is best before the first click; None without a case."""
-    ranks = {name: line["before"]["mean_rank"]["value"] for name, line in lines.items()}
-    known = {name: rank for name, rank in ranks.items() if rank is not None}
-    return min(known, key=known.__getitem__) if known else None
+    found = {name: line["before"]["mean_rank"] for name, line in lines.items()}
+    ranks = {name: one["value"] for name, one in found.items() if one and one["value"] is not None}
+    return min(ranks, key=ranks.__getitem__) if ranks else None
 
 
 def commonest(support: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
