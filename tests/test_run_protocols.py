@@ -1,0 +1,108 @@
+"""What a run measures: every seed, ranks that add up to the report's figures, and two runs compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import item2vec as i2v
+from item2vec.config import RunConfig
+from item2vec.run import RunResult, run_pipeline
+from item2vec.run.paired import METRICS, RANKS
+
+TINY: dict[str, dict[str, Any]] = {
+    "run": {"name": "tiny"},
+    "simulate": {"n_users": 300, "n_listings": 40, "n_markets": 2, "days": 20},
+    "train": {"vector_size": 8, "epochs": 1, "workers": 1, "market_negative": 2},
+    "index": {"backend": "exact"},
+    "evaluate": {"n_bootstrap": 100, "embedding_map": "pca", "seeds": 2, "equations": True},
+}
+
+
+def run(runs: Path, **sections: dict[str, Any]) -> RunResult:
+    config = {name: {**TINY.get(name, {}), **sections.get(name, {})} for name in {*TINY, *sections}}
+    return run_pipeline(RunConfig.from_sections(config), runs)
+
+
+def report_of(result: RunResult) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((result.objects["evaluation"].path / "report.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
+    """A folder of runs, and the finished run ``tiny`` in it."""
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, run(folder)
+
+
+def test_the_kept_ranks_give_the_figures_of_the_report(runs: tuple[Path, RunResult]) -> None:
+    _, result = runs
+    table = pq.read_table(result.objects["evaluation"].path / RANKS)
+    scorers = report_of(result)["next_item"]["scorers"]
+    assert table.column_names[5:] == list(scorers)
+    for name, figures in scorers.items():
+        rows = np.array(table[name].to_pylist())
+        assert rows.shape == (len(table), 2 if name.startswith("item2vec") else 1)
+        for metric, measure in METRICS.items():
+            by_seed = [100 * measure(ranks, 20).mean() for ranks in rows.T]
+            assert figures["seeds"][metric] == pytest.approx(by_seed), (name, metric)
+            assert figures[metric]["value"] == pytest.approx(np.mean(by_seed)), (name, metric)
+
+
+def test_two_runs_of_one_log_are_compared_on_all_their_cases(runs: tuple[Path, RunResult]) -> None:
+    folder, result = runs
+    run(folder, run={"name": "longer"}, train={"epochs": 4})
+    found = i2v.compare(folder / "tiny", folder / "longer")
+    n_cases = report_of(result)["next_item"]["n_prefixes"]
+    assert (found.next_item.n_common, found.next_item.n_only_a, found.next_item.n_only_b) == (n_cases, 0, 0)
+    assert [(one.key, one.a, one.b) for one in found.settings] == [("train.epochs", 1, 4)]
+    assert found.same_sessions
+    fixed = found.next_item.scorers["popularity"].difference["recall"]
+    assert (fixed.value, fixed.low, fixed.high) == (0.0, 0.0, 0.0)
+    assert found.next_item.seeds["item2vec"] == (2, 2)
+    model = found.next_item.scorers["item2vec"]
+    figures = report_of(result)["next_item"]["scorers"]["item2vec"]
+    assert model.a["recall"].value == pytest.approx(figures["recall"]["value"])
+    assert found.stability.overlap is not None
+    assert 0 < found.stability.overlap < 1
+
+
+def test_a_later_window_of_the_log_is_compared_on_the_days_that_both_tested(tmp_path: Path) -> None:
+    """As of two nights: the test days overlap, and only their common sessions count."""
+    rows = [
+        f"u{user},i{(user + at) % 7},{1_600_000_000 + 3_600 * user + 60 * at},click\n"
+        for user in range(400)
+        for at in range(3)
+    ]
+    for name, cut in (("early", 360), ("late", 400)):
+        (tmp_path / f"{name}.csv").write_text("user_id,item_id,ts,event_type\n" + "".join(rows[: 3 * cut]))
+        sections = {"events": {"path": str(tmp_path / f"{name}.csv")}, "run": {"name": name}}
+        settings = {**TINY, **sections, "evaluate": {**TINY["evaluate"], "test": 0.2, "seeds": 1}}
+        settings["train"] = {"epochs": 1, "workers": 1, "vector_size": 4}
+        del settings["simulate"]
+        run_pipeline(RunConfig.from_sections(settings), tmp_path / "runs")
+    found = i2v.compare(tmp_path / "runs" / "early", tmp_path / "runs" / "late")
+    paired = found.next_item
+    # Tests are the last fifths, of 360 users from 288 on and of 400 from 320 on: both hold 320 … 359.
+    assert (paired.n_common, paired.n_only_a, paired.n_only_b) == (80, 64, 80)
+    assert paired.n_sessions == 40
+    assert not found.same_sessions
+
+
+def test_booking_sequences_are_measured_in_the_long_term_and_clicks_are_not(
+    runs: tuple[Path, RunResult], tmp_path: Path
+) -> None:
+    assert report_of(runs[1])["long_term"] is None
+    result = run(tmp_path, sessions={"kind": "booking", "min_length": 2}, evaluate={"equations": False})
+    found = report_of(result)["long_term"]
+    assert found["insufficient"] is None
+    assert found["n_cases"] > 0
+    names = ["item2vec", "item2vec_similar", "market_popularity", "repeat_type", "type_transitions"]
+    assert list(found["scorers"]) == names
+    assert found["scorers"]["item2vec"]["n_seeds"] == 2
