@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -12,16 +11,8 @@ import pyarrow.compute as pc
 
 from item2vec.arrow import numpy_numbers
 from item2vec.errors import DataError, EmptyDataError
+from item2vec.evaluation.ranks import in_threads, njit
 from item2vec.sessions import Sessions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    def njit(**options: Any) -> Callable[[Any], Any]:
-        """Stand in for numba's decorator, which has no types."""
-
-else:
-    njit = nb.njit
 
 N_BLOCKS = 16  # parts of the items counted at once; fixed, so that sums do not depend on the machine
 
@@ -79,6 +70,8 @@ class TrainingItems:
     """
 
     def __init__(self, train: Sessions) -> None:
+        from scipy import sparse
+
         if not train.n_clicks:
             raise EmptyDataError(
                 "no training session has a click, so there is no popularity, novelty or diversity to measure;"
@@ -87,17 +80,15 @@ class TrainingItems:
         self.item_ids = train.item_ids
         self.n_sessions = len(train)
         self.clicks: npt.NDArray[np.int64] = np.bincount(train.tokens, minlength=train.n_items)
-        nums = np.repeat(np.arange(len(train)), np.diff(train.offsets))
-        pairs = np.unique(nums * train.n_items + train.tokens)
-        of, items = np.divmod(pairs, train.n_items)
-        by_item = np.argsort(items, kind="stable")
-        self.sessions_with: npt.NDArray[np.int64] = np.bincount(items, minlength=train.n_items)
-        self._log = (
-            items.astype(np.int32),  # of each session, once each
-            _bounds(np.bincount(of, minlength=len(train))),
-            of[by_item],  # the sessions of each item
-            _bounds(self.sessions_with),
+        by_session = sparse.csr_array(
+            (np.ones(train.n_clicks, np.int8), train.tokens, train.offsets),
+            shape=(len(train), train.n_items),
+            copy=True,  # the next line works in place, and the tokens belong to the sessions
         )
+        by_session.sum_duplicates()
+        by_item = by_session.T.tocsr()
+        self.sessions_with: npt.NDArray[np.int64] = np.diff(by_item.indptr).astype(np.int64)
+        self._log = by_session.indices, by_session.indptr, by_item.indices, by_item.indptr
 
     def tokens(self, item_ids: pa.Array) -> npt.NDArray[np.int32]:
         """Return where items stand in :attr:`item_ids`, −1 for one that training does not have.
@@ -156,7 +147,8 @@ class TrainingItems:
         rows = order // max(lists.shape[1], 1)
         bounds = _bounds(np.bincount(flat[order], minlength=len(self.clicks)))
         sums = np.zeros((N_BLOCKS, len(lists)))
-        _add_cosines(*self._log, np.ascontiguousarray(lists), rows, bounds, sums)
+        lists = np.ascontiguousarray(lists)
+        in_threads(lambda *part: _add_cosines(*part, self._log, lists, rows, bounds, sums), N_BLOCKS)
         total: npt.NDArray[np.float64] = sums.sum(axis=0)
         return total
 
@@ -165,23 +157,15 @@ def _bounds(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(sizes)])
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def _add_cosines(
-    items: Any,
-    item_bounds: Any,
-    sessions: Any,
-    session_bounds: Any,
-    lists: Any,
-    rows: Any,
-    bounds: Any,
-    sums: Any,
-) -> None:
+@njit(cache=True, nogil=True)
+def _add_cosines(start: int, stop: int, log: Any, lists: Any, rows: Any, bounds: Any, sums: Any) -> None:
     """Count, item by item, what its sessions hold, and add the cosines to the lists that hold it.
 
     Every pair of a list is met once, at its item of the lower number.
     """
+    items, item_bounds, sessions, session_bounds = log
     n_items = len(bounds) - 1
-    for block in nb.prange(N_BLOCKS):
+    for block in range(start, stop):
         together = np.zeros(n_items, np.int64)
         for item in range(block, n_items, N_BLOCKS):
             if bounds[item] == bounds[item + 1]:

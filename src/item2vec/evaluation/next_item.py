@@ -28,7 +28,10 @@ from item2vec.evaluation.scorer import Scorer
 from item2vec.evaluation.slices import case_slices, popularity_slices
 from item2vec.sessions import Sessions
 
-SCORE_BYTES = 64 * 2**20  # one batch of scores
+SCORE_BYTES = (
+    24 * 2**20
+)  # one batch of scores: larger ones are slower, for their pages are given back each time
+LEAST_ROWS = 16  # of a batch, however large the catalogue: fewer make the product of two matrices slow
 
 
 def evaluate_next_item(
@@ -133,7 +136,7 @@ def _answers(
     n_items = len(scorer.vocabulary)
     ranks = np.full(len(prefixes.targets), np.inf)
     lists = np.full((len(cases), k), -1, np.int32)
-    for part, histories in prefixes.batches(min(2048, max(1, SCORE_BYTES // (4 * n_items)))):
+    for part, histories in prefixes.batches(min(2048, max(LEAST_ROWS, SCORE_BYTES // (4 * n_items)))):
         scores = scorer.scores(histories)
         if scores.shape != (len(histories), n_items):
             raise UsageError(

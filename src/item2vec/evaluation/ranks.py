@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -70,11 +71,23 @@ def _rank_row(row: Any, targets: Any, ranks: Any, items: Any, scores: Any) -> No
             _keep_best(row, start, stop, items, scores)
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _rank_rows(rows: Any, targets: Any, offsets: Any, ranks: Any, items: Any, scores: Any) -> None:
-    for row in nb.prange(len(rows)):
+    for row in range(len(rows)):
         start, stop = offsets[row], offsets[row + 1]
         _rank_row(rows[row], targets[start:stop], ranks[start:stop], items[row], scores[row])
+
+
+def in_threads(work: Callable[[int, int], None], n: int) -> None:
+    """Call ``work(start, stop)`` for parts of ``range(n)`` at once, each in a thread of its own.
+
+    Plain threads: those of numba's ``prange`` keep their cores busy for a while after their work, and the
+    next product of matrices then waits for them (measured: twice the time on two cores).
+    """
+    n_threads = max(1, min(nb.get_num_threads(), n))
+    cuts = np.linspace(0, n, n_threads + 1).astype(int).tolist()
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(work, cuts[:-1], cuts[1:]))
 
 
 def ranks_and_lists(
@@ -110,8 +123,14 @@ def ranks_and_lists(
     items = np.empty((len(scores), k), np.int32)
     kept = np.empty((len(scores), k), np.float32)
     rows = np.ascontiguousarray(scores, np.float32)
-    places = np.ascontiguousarray(targets, np.int32), np.ascontiguousarray(offsets, np.int64)
-    _rank_rows(rows, *places, ranks, items, kept)
+    columns, bounds = np.ascontiguousarray(targets, np.int32), np.ascontiguousarray(offsets, np.int64)
+
+    def rank_part(start: int, stop: int) -> None:
+        _rank_rows(
+            rows[start:stop], columns, bounds[start : stop + 1], ranks, items[start:stop], kept[start:stop]
+        )
+
+    in_threads(rank_part, len(rows))
     return ranks, items, kept
 
 
