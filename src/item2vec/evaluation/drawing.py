@@ -70,7 +70,7 @@ def draw_intervals(
     known = [dict.fromkeys(("value", "low", "high")) if one is None else one for one in intervals]
     value, low, high = (np.array([one[key] for one in known], float) for key in ("value", "low", "high"))
     reach = np.maximum(np.stack([value - low, high - value]), 0.0)
-    axes.errorbar(places, value, yerr=np.where(np.isfinite(reach), reach, 0.0), **style)
+    axes.errorbar(places, value, yerr=np.where(np.isfinite(reach), reach, 0.0), clip_on=False, **style)
 
 
 def new_figure(width: float, height: float) -> Figure:
