@@ -93,6 +93,8 @@ def headline(figures: Mapping[str, Any]) -> Iterator[str]:
         texts = (interval_text(found[metric]) for metric in ("recall", "mrr"))
         yield f"{name.replace('_', ' '):<26}" + "".join(f" {text:>24}" for text in texts)
     yield f"{figures['prefixes']:,} prefixes of {figures['sessions']:,} sessions, % with 95 % intervals"
+    if 0 < figures["prefixes"] == figures.get("unseen_targets"):
+        yield "no prefix can be a hit: every one is followed by an item that the sessions before T1 never saw"
 
 
 def interval_text(found: Mapping[str, Any], sign: str = "-") -> str:

@@ -16,12 +16,12 @@ from item2vec.run.build import HISTORY, Builder, Objects, open_sessions
 from item2vec.run.load import VECTORS, open_recommender
 from item2vec.run.paired import RANKS
 from item2vec.run.protocols import VARIANTS, Measured, run_protocols
-from item2vec.run.twins import LEFT_OUT, train_twins
+from item2vec.run.twins import LEFT_OUT, MODEL, train_twins
 
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
     from item2vec.embeddings import ItemVectors
-    from item2vec.evaluation import NextItemResult, ReportPayload, Split
+    from item2vec.evaluation import BookedRankResult, NextItemResult, ReportPayload, Split
     from item2vec.sessions import Sessions
 
 INSUFFICIENT = "insufficient_data"
@@ -102,6 +102,7 @@ def _payload(
         split=split,
         next_item=result,
         variants=VARIANTS,
+        booked_rank=() if measured is None else measured.booked_rank,
         long_term=None if measured is None else measured.long_term,
         probe=probe(vectors, sessions.items, price_bands=settings.price_bands, seed=settings.seed),
         index=_index_recall(config, inputs),
@@ -186,8 +187,20 @@ def _figures(measured: Measured) -> Mapping[str, Any]:
         "k": result.k,
         "prefixes": result.n_prefixes,
         "sessions": result.n_sessions,
+        "unseen_targets": result.scorers[MODEL].n_unseen_targets,
         "next_item": {
             name: {"recall": found.recall.to_json(), "mrr": found.mrr.to_json(), "coverage": found.coverage}
             for name, found in result.scorers.items()
         },
+        "booked_rank": [_booked_figures(found) for found in measured.booked_rank],
+    }
+
+
+def _booked_figures(result: BookedRankResult) -> dict[str, Any]:
+    """Return the headline: mean ranks before the first click on what was booked."""
+    found = result.to_json()
+    return {
+        "candidates": found["candidates"],
+        "insufficient": found["insufficient"],
+        "lines": {name: line["before"]["mean_rank"] for name, line in found["lines"].items()},
     }
