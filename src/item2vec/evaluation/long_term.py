@@ -194,11 +194,21 @@ def _support(cases: StayCases, catalogue: Catalogue) -> tuple[TypeSupport, ...]:
 
 
 def _differences(names: list[str], means: Means) -> tuple[LongTermDifference, ...]:
-    def paired(a: str, b: str, metric: str) -> Interval:
-        (mean_a, resamples_a), (mean_b, resamples_b) = means[a, metric], means[b, metric]
+    def paired(a: str, b: str, *key: str) -> Interval:
+        (mean_a, resamples_a), (mean_b, resamples_b) = means[a, *key], means[b, *key]
         return interval(mean_a - mean_b, resamples_a - resamples_b)
 
     return tuple(
-        LongTermDifference(a, b, paired(a, b, "recall"), paired(a, b, "mrr"), paired(a, b, "type_accuracy"))
+        LongTermDifference(
+            a=a,
+            b=b,
+            recall=paired(a, b, "recall"),
+            mrr=paired(a, b, "mrr"),
+            type_accuracy=paired(a, b, "type_accuracy"),
+            by_history={
+                length: {metric: paired(a, b, metric, length) for metric in BY_HISTORY}
+                for length in HISTORIES
+            },
+        )
         for a, b in combinations(names, 2)
     )

@@ -101,17 +101,32 @@ class LongTermFigures:
 
 @dataclass(frozen=True)
 class LongTermDifference:
-    """Paired differences ``a − b`` in points, over the same resamples of users."""
+    """Paired differences ``a − b`` in points, over the same resamples of users.
+
+    Attributes
+    ----------
+    a, b : str
+    recall, mrr, type_accuracy : Interval
+    by_history : dict of str to dict of str to Interval
+        The same three over the cases with 0, 1 and 2+ earlier stays: a model that has no answer without a
+        history is compared where it has one.
+    """
 
     a: str
     b: str
     recall: Interval
     mrr: Interval
     type_accuracy: Interval
+    by_history: dict[str, dict[str, Interval]]
 
     def to_json(self) -> dict[str, Any]:
         """Return the names and the intervals."""
-        return {"a": self.a, "b": self.b, **_intervals(self, ("recall", "mrr", "type_accuracy"))}
+        by_history = {
+            length: {metric: figure.to_json() for metric, figure in figures.items()}
+            for length, figures in self.by_history.items()
+        }
+        overall = _intervals(self, ("recall", "mrr", "type_accuracy"))
+        return {"a": self.a, "b": self.b, **overall, "by_history": by_history}
 
 
 @dataclass(frozen=True, eq=False)
