@@ -19,8 +19,9 @@ TRAIN = "[train]\nvector_size = 4\nepochs = 1\nworkers = 1\n"
 def clicks(n_sessions=40, days=30, items="abcdef", of="u", first_day=0):
     """Sessions of two to four clicks, each of a user of its own, spread over some days."""
     rng = random.Random(0)
+    first, step = START + first_day * DAY, days * DAY // n_sessions
     return "".join(
-        f"{of}{number},{START + first_day * DAY + number * days * DAY // n_sessions + 60 * nth},click,{rng.choice(items)}\n"
+        f"{of}{number},{first + number * step + 60 * nth},click,{rng.choice(items)}\n"
         for number in range(n_sessions)
         for nth in range(rng.randint(2, 4))
     )
