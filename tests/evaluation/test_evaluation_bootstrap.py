@@ -63,3 +63,49 @@ def test_seeds():
     first, again, other = (bootstrap_means(figures, clusters, 40, seed)["a"][1] for seed in (1, 1, 2))
     assert first.tolist() == again.tolist() != other.tolist()
     assert interval(0.5, first).low == pytest.approx(np.percentile(first, 2.5))
+
+
+def test_a_figure_of_some_cases_has_its_own_denominator():
+    """NaN marks the cases outside: the mean and every resample are over those inside."""
+    rng = np.random.default_rng(2)
+    clusters = np.repeat(np.arange(12), 3)
+    values, inside = rng.random(36), rng.random(36) < 0.5
+    inside[:3] = False
+    part = np.where(inside, values, np.nan)
+    found = bootstrap_means({"all": values, "part": part, "none": np.full(36, np.nan)}, clusters, 300, 5)
+    assert found["all"][0] == pytest.approx(values.mean())
+    assert found["part"][0] == pytest.approx(values[inside].mean())
+    draws = np.random.default_rng(5).integers(
+        0, 12, (300, 12)
+    )  # the documented draws: of sessions, one row each
+    for resample, drawn in enumerate(draws[:20]):
+        cases = np.concatenate([np.flatnonzero(clusters == cluster) for cluster in drawn])
+        assert found["all"][1][resample] == pytest.approx(values[cases].mean())
+        assert found["part"][1][resample] == pytest.approx(np.nanmean(part[cases]))
+    assert interval(*found["none"]).to_json() == {"value": None, "low": None, "high": None}
+
+
+def test_resamples_without_a_case_do_not_count():
+    """Two of twenty sessions have the figure: resamples with neither say nothing, and are no zeros."""
+    part = np.full(20, np.nan)
+    part[[3, 9]] = [1.0, 3.0]
+    mean, resamples = bootstrap_means({"part": part}, np.arange(20), 400, 1)["part"]
+    assert mean == 2
+    assert 0.05 < np.isnan(resamples).mean() < 0.25  # (18/20)^20 = 12 %
+    assert np.nanmin(resamples) == 1
+    assert interval(mean, resamples).low == 1
+
+
+def test_one_session_of_a_figure_has_no_interval():
+    part = np.full(9, np.nan)
+    part[4] = 7.0
+    both = bootstrap_means({"part": part, "all": np.arange(9.0)}, np.arange(9), 100, 1)
+    assert interval(*both["part"]).to_json() == {"value": 7, "low": None, "high": None}
+    assert np.isfinite(both["all"][1]).all()
+
+
+def test_two_calls_for_the_same_sessions_are_paired():
+    values, clusters = np.random.default_rng(0).random((2, 60)), np.arange(60) // 2
+    together = bootstrap_means({"a": values[0], "b": values[1]}, clusters, 80, 4)
+    apart = bootstrap_means({"b": values[1]}, clusters, 80, 4)
+    np.testing.assert_allclose(apart["b"][1], together["b"][1])
