@@ -326,10 +326,11 @@ def test_the_curve_says_how_to_read_it(full):
 
 def test_the_axis_runs_from_the_first_click_to_the_last(full):
     plot = booked_rank_plot(booked_rank_figures()["lines"], "before", "name")
-    labels = re.findall(r">([^<>]+)</text>", plot.svg)
-    places = labels.index("12"), labels.index("2"), labels.index("last click")
-    assert places == tuple(sorted(places))
-    assert labels[places[0] + 1] == "83"  # the cases at position 12
+    placed = re.findall(r"<text[^>]*translate\(([\d.]+) [\d.]+\)[^>]*>([^<>]+)</text>", plot.svg)
+    labels = [label for _, label in placed]
+    across = {label: float(x) for x, label in placed}
+    assert across["12"] < across["2"] < across["last click"]
+    assert labels[labels.index("12") + 1] == "83"  # the cases at position 12
     assert "13" not in labels
     assert [name for name, _ in plot.legend][:2] == ["production order", "popularity"]
     assert plot.legend[0][1] not in [colour for _, colour in plot.legend[1:]]
@@ -427,6 +428,12 @@ def test_hostile_names_are_shown_and_never_run(full):
     assert "script" not in page.tags
     for section in ("next-item", "booked-rank", "long-term"):
         assert HOSTILE in page.said(section)
+
+
+def test_the_plots_take_the_ink_and_the_letters_of_the_page(full):
+    assert "font-family: " not in full[1].split("</style>")[1]
+    assert "currentColor" in full[1]
+    assert "#010203" not in full[1]
 
 
 def test_names_inside_the_page_are_unique(full):

@@ -113,7 +113,7 @@ def to_svg(figure: Figure, name: str) -> str:
     rest = rest.replace(f"stroke: {INK}", "stroke: currentColor").replace(
         f"fill: {INK}", "fill: currentColor"
     )
-    rest = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", rest)
+    rest = re.sub(r"font-family: [^;\"]*; ", "", rest)  # letters are those of the page
     # Two plots of one page must not share names of clip paths and markers.
     rest = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", rest)
     widest = round(104 * figure.get_figwidth())  # letters stay about as large as the page's
