@@ -131,17 +131,14 @@ def market_cases(test: Sessions, vocabularies: Iterable[Vocabulary], max_positio
 
     Raises
     ------
+    UsageError
+        If the sessions are booking sequences.
     DataError
         If the sessions' item ids are of another type than a scorer's.
     """
     if test.kind != "click":
         raise UsageError("booked rank needs click sessions; a booking sequence has no clicks before a stay")
-    known = np.zeros(test.n_items, bool)
-    for vocabulary in vocabularies:
-        known |= known_nums(test.item_ids, vocabulary) >= 0
-    tokens = np.flatnonzero(known & (test.markets >= 0))
-    tokens = tokens[np.argsort(test.markets[tokens], kind="stable")]
-    sizes = np.bincount(test.markets[tokens], minlength=len(test.market_names))
+    known, items, sizes = _market_lists(test, vocabularies)
     owners = _owners(test)
     n_clicks = np.diff(test.offsets)[owners]
     if test.ts_us is not None and test.booked_us is not None:
@@ -171,11 +168,24 @@ def market_cases(test: Sessions, vocabularies: Iterable[Vocabulary], max_positio
         list_nums=market,
         n_candidates=sizes[market] - skipped + ~known[booked],
         item_ids=test.item_ids,
-        items=tokens.astype(np.int32),
+        items=items,
         offsets=offsets_of(sizes),
         excluded=excluded,
     )
     return _usable(cases, max_position)
+
+
+def _market_lists(
+    test: Sessions, vocabularies: Iterable[Vocabulary]
+) -> tuple[npt.NDArray[np.bool_], Tokens, Ints]:
+    """Return which items a scorer knows, those of them with a market, market by market, and the sizes."""
+    known = np.zeros(test.n_items, bool)
+    for vocabulary in vocabularies:
+        known |= known_nums(test.item_ids, vocabulary) >= 0
+    items = np.flatnonzero(known & (test.markets >= 0))
+    items = items[np.argsort(test.markets[items], kind="stable")]
+    sizes = np.bincount(test.markets[items], minlength=len(test.market_names))
+    return known, items.astype(np.int32), sizes
 
 
 def known_nums(item_ids: pa.Array, vocabulary: Vocabulary) -> Tokens:
