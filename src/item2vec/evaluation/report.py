@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from item2vec.evaluation.report_plots import draw
 from item2vec.evaluation.similar_sample import similar_sample
 
 if TYPE_CHECKING:
+    from item2vec.evaluation.booked_rank_result import BookedRankResult
     from item2vec.evaluation.index_quality import IndexRecall
     from item2vec.evaluation.long_term_result import LongTermResult
     from item2vec.evaluation.next_item_result import NextItemResult
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
     from item2vec.evaluation.splits import Split
 
 FORMAT = 3
-
-
-class Result(Protocol):
-    """Figures of a protocol."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return every figure as JSON types."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +80,7 @@ class ReportPayload:
     split: Split | None = None
     next_item: NextItemResult | None = None
     variants: Sequence[str] = ()
-    booked_rank: Sequence[Result] = ()
+    booked_rank: Sequence[BookedRankResult] = ()
     long_term: LongTermResult | None = None
     probe: ProbeResult | None = None
     index: Sequence[IndexRecall] = ()
