@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from item2vec.artifacts import RunFolder
 from item2vec.cli import app
-from item2vec.cli.show import brief, number
+from item2vec.cli.show import booked_lines, brief, number
 
 HEAVY = {"torch", "pandas", "sklearn", "numba", "duckdb", "pyarrow", "numpy", "matplotlib", "annoy"}
 TINY = """
@@ -35,7 +35,19 @@ n_trees = 5
 n_bootstrap = 100
 embedding_map = "pca"
 """
-COMMANDS = ("simulate", "import", "sessions", "train", "index", "recommend", "evaluate", "run", "show")
+COMMANDS = (
+    "simulate",
+    "import",
+    "sessions",
+    "train",
+    "index",
+    "recommend",
+    "evaluate",
+    "run",
+    "show",
+    "rollback",
+    "compare",
+)
 
 
 def call(*arguments: object) -> tuple[int, str, str]:
@@ -142,6 +154,7 @@ def test_the_summary_says_where_everything_is(tiny: Path) -> None:
         (path,) = (line.split()[-1] for line in output.splitlines() if line.endswith(name))
         assert Path(path).exists()
     assert "Recall@20" in output
+    assert "booked, before its click" in output
     assert 'item2vec.load("' in output
 
 
@@ -309,6 +322,22 @@ def test_figures_are_written_for_people() -> None:
     figures = {"events": 3, "by_type": {"click": 1}, "rows_in": 1000}
     assert brief("events", figures) == "rows in 1,000 · events 3"
     assert brief("holdout", {"insufficient_data": "no test session"}) == "insufficient data: no test session"
+
+
+def test_booked_ranks_are_told_a_line_each() -> None:
+    rank = {"value": 3.21, "low": 3.0, "high": 3.43}
+    search = {"candidates": "search", "cases": 457, "mean_candidates": 9.73, "insufficient": None}
+    market = {**search, "candidates": "market", "insufficient": "insufficient data: 3 of 9 cases"}
+    lines = {"eq. 3": rank, "production order": {"value": 4.0, "low": None, "high": None}}
+    results = [{**search, "lines": lines}, {**market, "lines": {"eq. 3": dict.fromkeys(rank)}}]
+    told = list(booked_lines({"booked_rank": results}))
+    assert [line.split("   ")[0] for line in told[1:3]] == ["eq. 3", "production order"]
+    assert "3.21 [3.00, 3.43]" in told[1]
+    assert told[1].endswith("no case")
+    assert told[2].split()[-2:] == ["4.00", "–"]
+    assert told[3] == "in its search: 457 cases, 9.7 candidates on average, lower is better"
+    assert told[4] == "in its market: insufficient data: 3 of 9 cases"
+    assert list(booked_lines({})) == []
 
 
 def test_losses_among_attributes_are_told_and_zeros_are_not() -> None:

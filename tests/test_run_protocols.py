@@ -95,10 +95,44 @@ def test_a_later_window_of_the_log_is_compared_on_the_days_that_both_tested(tmp_
     assert not found.same_sessions
 
 
+def test_what_was_booked_is_ranked_in_its_search_and_in_its_market(runs: tuple[Path, RunResult]) -> None:
+    _, result = runs
+    found = report_of(result)["booked_rank"]
+    assert [one["candidates"] for one in found] == ["search", "market"]
+    names = ["eq. 3", "eq. 4", "item2vec (eq. 5)"]
+    with_pooled = [line for name in names for line in (name, f"{name}, pooled")]
+    assert list(found[0]["lines"]) == ["production order", *with_pooled, "popularity"]
+    assert list(found[1]["lines"]) == [*with_pooled, "popularity"]
+    assert all(found[1]["lines"][name]["n_seeds"] == 2 for name in with_pooled)
+    figures = result.objects["evaluation"].figures["booked_rank"]
+    assert [one["candidates"] for one in figures] == ["search", "market"]
+    for one, told in zip(found, figures, strict=True):
+        assert told["insufficient"] == one["insufficient"]
+        assert told["lines"] == {name: line["before"]["mean_rank"] for name, line in one["lines"].items()}
+        assert {line["before"]["n"] for line in one["lines"].values()} == {told["cases"]}
+
+
+def test_a_log_without_impressions_has_market_candidates_and_one_without_markets_none(tmp_path: Path) -> None:
+    rows = [
+        f"u{user},i{(user + at) % 7},{1_600_000_000 + 3_600 * user + 60 * at},{kind}\n"
+        for user in range(200)
+        for at, kind in enumerate(["click", "click", "click", "booking"])
+    ]
+    log, items = tmp_path / "log.csv", tmp_path / "items.csv"
+    log.write_text("user_id,item_id,ts,event_type\n" + "".join(rows))
+    items.write_text("item_id,market\n" + "".join(f"i{item},Paris\n" for item in range(7)))
+    small = {key: value for key, value in TINY.items() if key != "simulate"}
+    small["train"] = {"epochs": 1, "workers": 1, "vector_size": 4}
+    for name, events in (("bare", {}), ("placed", {"items": {"path": str(items)}})):
+        sections = {**small, "run": {"name": name}, "events": {"path": str(log), **events}}
+        found = report_of(run_pipeline(RunConfig.from_sections(sections), tmp_path / "runs"))["booked_rank"]
+        assert [one["candidates"] for one in found] == ([] if name == "bare" else ["market"]), name
+
+
 def test_booking_sequences_are_measured_in_the_long_term_and_clicks_are_not(
     runs: tuple[Path, RunResult], tmp_path: Path
 ) -> None:
-    assert report_of(runs[1])["long_term"] is None
+    assert report_of(runs[1])["long_term"] is None  # click sessions
     result = run(tmp_path, sessions={"kind": "booking", "min_length": 2}, evaluate={"equations": False})
     found = report_of(result)["long_term"]
     assert found["insufficient"] is None
@@ -106,3 +140,4 @@ def test_booking_sequences_are_measured_in_the_long_term_and_clicks_are_not(
     names = ["item2vec", "item2vec_similar", "market_popularity", "repeat_type", "type_transitions"]
     assert list(found["scorers"]) == names
     assert found["scorers"]["item2vec"]["n_seeds"] == 2
+    assert report_of(result)["booked_rank"] == []

@@ -23,7 +23,7 @@ TELLING = {
     "embeddings": ("items", "vector_size", "epochs", "loss"),
     "index": ("recall@10_similar", "recall@10_next"),
     "recommendations": ("rows", "items", "short_lists"),
-    "holdout": ("items", "vector_size", "epochs", "loss"),
+    "holdout": ("trainings", "items", "vector_size", "epochs", "loss"),
     "evaluation": ("prefixes", "sessions"),
 }
 # Losses among attributes and bookings: told wherever there are any.
@@ -97,8 +97,26 @@ def headline(figures: Mapping[str, Any]) -> Iterator[str]:
         yield "no prefix can be a hit: every one is followed by an item that the sessions before T1 never saw"
 
 
-def interval_text(found: Mapping[str, Any], sign: str = "-") -> str:
+def booked_lines(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Write where the booked listing would have stood before its first click, a column per kind of list."""
+    results = figures.get("booked_rank", [])
+    if not results:
+        return
+    heads = (f"in its {found['candidates']}, mean rank" for found in results)
+    yield f"{'booked, before its click':<26}" + "".join(f" {head:>24}" for head in heads)
+    for name in dict.fromkeys(name for found in results for name in found["lines"]):
+        texts = (interval_text(found["lines"].get(name)) for found in results)
+        yield f"{name.replace('_', ' '):<26}" + "".join(f" {text:>24}" for text in texts)
+    for found in results:
+        reason, n, size = found["insufficient"], found["cases"], found["mean_candidates"]
+        words = reason or f"{n:,} cases, {size:,.1f} candidates on average, lower is better"
+        yield f"in its {found['candidates']}: {words}"
+
+
+def interval_text(found: Mapping[str, Any] | None, sign: str = "-") -> str:
     """Write a figure with its interval; `sign` is Python's: "+" shows one before positive figures too."""
+    if found is None:
+        return "–"
     if found["value"] is None:
         return "no case"
     if found["low"] is None:
@@ -124,9 +142,11 @@ def print_summary(release: Release, *, every_check: bool = False) -> None:
     from item2vec.cli.releases import gate_lines
 
     say()
-    for line in headline(release.figures["evaluation"]):
-        say(line)
-    say()
+    evaluated = release.figures["evaluation"]
+    for block in (headline(evaluated), booked_lines(evaluated)):
+        if lines := list(block):
+            say("\n".join(lines))
+            say()
     for line in gate_lines(release.gate, every=every_check):
         say(line)
     say()

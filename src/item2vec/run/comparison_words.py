@@ -72,7 +72,8 @@ def _settings(found: Comparison) -> str:
     if not n:
         return f"{log}, and no setting differs."
     named = ", ".join(one.key for one in found.settings[:MANY])
-    return f"{log}, and {n:,} settings differ: {named}{', …' if n > MANY else ''}."
+    counted = "1 setting differs" if n == 1 else f"{n:,} settings differ"
+    return f"{log}, and {counted}: {named}{', …' if n > MANY else ''}."
 
 
 def _items(found: Comparison) -> Iterator[str]:

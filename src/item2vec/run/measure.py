@@ -199,8 +199,11 @@ def _figures(measured: Measured) -> Mapping[str, Any]:
 def _booked_figures(result: BookedRankResult) -> dict[str, Any]:
     """Return the headline: mean ranks before the first click on what was booked."""
     found = result.to_json()
+    lines = {name: line["before"] for name, line in found["lines"].items()}
     return {
         "candidates": found["candidates"],
+        "mean_candidates": found["mean_candidates"],
+        "cases": max((line["n"] for line in lines.values()), default=0),
         "insufficient": found["insufficient"],
-        "lines": {name: line["before"]["mean_rank"] for name, line in found["lines"].items()},
+        "lines": {name: line["mean_rank"] for name, line in lines.items()},
     }

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.run.build import Objects, open_sessions
-from item2vec.run.twins import MODEL, open_twins
+from item2vec.run.twins import MODEL, equation_names, open_twins
 
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
-    from item2vec.evaluation import LongTermResult, NextItemResult, Scorer, Split
+    from item2vec.evaluation import BookedRankResult, LongTermResult, NextItemResult, Scorer, Split
+    from item2vec.evaluation.searches import SearchLists
     from item2vec.recommendations import Recommender
     from item2vec.vocabulary import Vocabulary
 
@@ -49,15 +50,16 @@ class Measured:
     """What the protocols found; a protocol that does not fit the sessions is left out."""
 
     next_item: NextItemResult
+    booked_rank: Sequence[BookedRankResult] = ()
     long_term: LongTermResult | None = None
 
 
 def run_protocols(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> Measured:
     """Score the twins and the baselines by every protocol that the sessions allow."""
-    stays = split.test.kind == "booking"
-    return Measured(
-        next_item(config, inputs, split, bars), long_term(config, inputs, split, bars) if stays else None
-    )
+    found = next_item(config, inputs, split, bars)
+    if split.test.kind == "booking":
+        return Measured(found, long_term=long_term(config, inputs, split, bars))
+    return Measured(found, booked_rank=booked_ranks(config, inputs, split, bars))
 
 
 def next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> NextItemResult:
@@ -76,6 +78,41 @@ def next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> N
         max_sessions=settings.max_sessions,
         show_progress=bars,
     )
+
+
+def booked_ranks(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> list[BookedRankResult]:
+    """Rank what was booked in the end: among its search's impressions, and among its market's items.
+
+    Each as far as the log has them. The readings are *similar*: the list is re-ranked by what was clicked.
+    """
+    from item2vec.evaluation import Popularity, booked_rank, search_lists
+    from item2vec.events import Events
+
+    test, settings = split.test, config.evaluate
+    if not len(test.booked):
+        return []
+    names = equation_names(inputs["holdout"]) or {MODEL: MODEL}
+    scorers: dict[str, Scorer | Sequence[Scorer]] = {
+        line: read_twins(inputs, name, "similar") for line, name in names.items()
+    }
+    scorers["popularity"] = Popularity().fit(split.train)
+    candidates: list[SearchLists | None] = []
+    if "impression" in inputs["events"].figures["by_type"]:
+        log = Events.open(inputs["events"].path)
+        candidates.append(search_lists(log, test, memory_limit=config.sessions.memory_limit))
+    if (test.markets >= 0).any():
+        candidates.append(None)  # the market's
+    return [
+        booked_rank(
+            scorers,
+            test,
+            searches=searches,
+            n_bootstrap=settings.n_bootstrap,
+            seed=settings.seed,
+            show_progress=bars,
+        )
+        for searches in candidates
+    ]
 
 
 def long_term(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> LongTermResult:
