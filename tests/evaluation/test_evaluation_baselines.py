@@ -43,40 +43,19 @@ def test_popularity_of_the_market_of_the_last_click():
 
 
 def test_item_knn_by_hand():
-    scorer = ItemKNN().fit(Sessions.from_lists([["a", "b", "a"], ["a", "b"], ["a", "c"], ["d"]]))
+    """Three clicks on a meet b and one meets c; two clicks on b meet a; λ = 20 by default."""
+    train = Sessions.from_lists([["a", "b", "a"], ["a", "b"], ["a", "c"], ["d"]])
+    scorer = ItemKNN().fit(train)
     (last_a, last_b, lonely) = scorer.scores(
         [history(scorer, "b", "a"), history(scorer, "b"), history(scorer, "d")]
     )
-    assert as_dict(scorer, last_a) == pytest.approx({"b": 2 / 6**0.5, "c": 1 / 3**0.5})
-    assert as_dict(scorer, last_b) == pytest.approx({"a": 2 / 6**0.5})
+    to_b, to_c = 3 / (24 * 22) ** 0.5, 1 / (24 * 21) ** 0.5
+    assert as_dict(scorer, last_a) == pytest.approx({"b": to_b, "c": to_c})
+    assert as_dict(scorer, last_b) == pytest.approx({"a": 2 / (24 * 22) ** 0.5})
     assert as_dict(scorer, lonely) == {}
-    decayed = ItemKNN(decay=0.5).fit(Sessions.from_lists([["a", "b", "a"], ["a", "b"], ["a", "c"], ["d"]]))
-    (both,) = decayed.scores([history(decayed, "b", "a")])
-    assert as_dict(decayed, both) == pytest.approx({"a": 0.5 * 2 / 6**0.5, "b": 2 / 6**0.5, "c": 1 / 3**0.5})
-
-
-@pytest.mark.parametrize("decay", [0.0, 0.3, 1.0])
-def test_item_knn_agrees_with_a_dense_referee_in_any_blocks(decay, monkeypatch):
-    rng = np.random.default_rng(2)
-    lists = [rng.integers(0, 25, rng.integers(1, 7)).tolist() for _ in range(120)]
-    train = Sessions.from_lists(lists)
-    before = {name: getattr(train, name).copy() for name in ("tokens", "offsets")}
-    scorer = ItemKNN(decay=decay, n_neighbors=25).fit(train)
-    monkeypatch.setattr("item2vec.evaluation.baselines.item_knn.PAIRS_PER_BLOCK", 40)
-    blocked = ItemKNN(decay=decay, n_neighbors=25).fit(train)
-    for name, values in before.items():
-        np.testing.assert_array_equal(getattr(train, name), values)  # fitting changes nothing
-    nums = scorer.vocabulary.nums
-    clicked = np.zeros((len(lists), 25))
-    for s, items in enumerate(lists):
-        clicked[s, nums(items)] = 1
-    cosines = clicked.T @ clicked / np.sqrt(np.outer(clicked.sum(0), clicked.sum(0)))
-    np.fill_diagonal(cosines, 0)
-    histories = [nums(items) for items in lists[:20]]
-    expected = np.array([sum(decay**age * cosines[i] for age, i in enumerate(h[::-1])) for h in histories])
-    found = scorer.scores(histories)
-    np.testing.assert_array_equal(found, blocked.scores(histories))
-    np.testing.assert_allclose(np.where(found == -INF, 0, found), expected, rtol=1e-5)
+    plain = ItemKNN(decay=0.5, regularization=0).fit(train)
+    (both,) = plain.scores([history(plain, "b", "a")])
+    assert as_dict(plain, both) == pytest.approx({"a": 0.5 * 2 / 8**0.5, "b": 3 / 8**0.5, "c": 1 / 4**0.5})
 
 
 def test_item_knn_keeps_the_nearest():

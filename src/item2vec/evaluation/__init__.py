@@ -16,6 +16,8 @@ _LAZY = {
     "ReportPayload": "report",
     "Scorer": "scorer",
     "SearchLists": "searches",
+    "SequentialRules": "baselines",
+    "SessionKNN": "baselines",
     "Split": "splits",
     "TypeTransitions": "baselines",
     "booked_rank": "booked_ranking",

@@ -39,11 +39,17 @@ class EvaluateConfig(BaseModel):
     equations: bool = False
     """Train and measure the paper's eq. 3 (clicks alone), eq. 4 (with bookings) and eq. 5 (and negatives from
     the market) too, with the settings of [train] otherwise: what do bookings and markets bring on this log?"""
-    baselines: tuple[Literal["popularity", "market_popularity", "item_knn", "item_knn_decay"], ...] = (
-        "popularity",
-        "market_popularity",
-        "item_knn",
-    )
+    baselines: tuple[
+        Literal[
+            "popularity",
+            "market_popularity",
+            "item_knn",
+            "item_knn_decay",
+            "sequential_rules",
+            "session_knn",
+        ],
+        ...,
+    ] = ("popularity", "market_popularity", "item_knn", "sequential_rules", "session_knn")
     """Baselines evaluated beside the model; market_popularity is left out where no item has a market."""
     price_bands: tuple[float, ...] | Literal["quintiles"] = (30.0, 60.0, 90.0, 120.0)
     """Upper limits of the price bands of the probe, or the quintiles of each market's prices."""

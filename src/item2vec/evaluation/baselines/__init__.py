@@ -8,6 +8,8 @@ from typing import Any
 _HOMES = {
     "ItemKNN": "item_knn",
     "Popularity": "popularity",
+    "SequentialRules": "sequential_rules",
+    "SessionKNN": "session_knn",
     "RepeatType": "types",
     "TypeTransitions": "types",
     "fit_baselines": "fit",

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from item2vec.errors import UsageError
 from item2vec.evaluation.baselines.item_knn import ItemKNN
 from item2vec.evaluation.baselines.popularity import Popularity
+from item2vec.evaluation.baselines.sequential_rules import SequentialRules
+from item2vec.evaluation.baselines.session_knn import SessionKNN
 from item2vec.evaluation.scorer import Scorer
 from item2vec.sessions import Sessions
 
@@ -18,7 +20,8 @@ def fit_baselines(names: Sequence[str], train: Sessions) -> dict[str, Scorer]:
     ----------
     names : sequence of str
         ``"popularity"``, ``"market_popularity"`` (left out where no item has a market), ``"item_knn"`` (last
-        item only) or ``"item_knn_decay"`` (whole prefix, each click half the weight of the next).
+        click only), ``"item_knn_decay"`` and ``"sequential_rules"`` (whole prefix, each click half the weight
+        of the next) or ``"session_knn"``.
     train : Sessions
         Training side of the split.
 
@@ -31,15 +34,19 @@ def fit_baselines(names: Sequence[str], train: Sessions) -> dict[str, Scorer]:
     ------
     UsageError
         If a name is unknown.
+    EmptyDataError
+        If there is no click.
     """
-    makers: dict[str, Callable[[], Popularity | ItemKNN]] = {
-        "popularity": Popularity,
-        "market_popularity": lambda: Popularity(per_market=True),
-        "item_knn": ItemKNN,
-        "item_knn_decay": lambda: ItemKNN(decay=0.5),
+    makers: dict[str, Callable[[Sessions], Scorer]] = {
+        "popularity": lambda sessions: Popularity().fit(sessions),
+        "market_popularity": lambda sessions: Popularity(per_market=True).fit(sessions),
+        "item_knn": lambda sessions: ItemKNN().fit(sessions),
+        "item_knn_decay": lambda sessions: ItemKNN(decay=0.5).fit(sessions),
+        "sequential_rules": lambda sessions: SequentialRules(decay=0.5).fit(sessions),
+        "session_knn": lambda sessions: SessionKNN().fit(sessions),
     }
     unknown = [name for name in names if name not in makers]
     if unknown:
         raise UsageError(f"unknown baseline {unknown[0]!r}; choose from {', '.join(makers)}")
     has_market = bool((train.markets >= 0).any())
-    return {name: makers[name]().fit(train) for name in names if has_market or name != "market_popularity"}
+    return {name: makers[name](train) for name in names if has_market or name != "market_popularity"}

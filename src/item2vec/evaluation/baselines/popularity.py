@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import EmptyDataError
+from item2vec.evaluation.baselines.click_matrix import Histories
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
-
-Histories = Sequence[npt.NDArray[np.int32]]
 
 
 def click_vocabulary(sessions: Sessions) -> tuple[Vocabulary, npt.NDArray[np.int32]]:
