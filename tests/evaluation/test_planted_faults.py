@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from leaking_faults import LEAKING
+from measuring_faults import MEASURING
 
-from faults import FAULTS, Fault
+from faults import Fault
 from patched_package import copied_package, unpatchable
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+FAULTS = [*LEAKING, *MEASURING]
 
 
 def test_every_fault_is_planted_where_it_says() -> None:
