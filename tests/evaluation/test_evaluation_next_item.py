@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from item2vec.errors import DataError, EmptyDataError, LeakError, UsageError
 from item2vec.evaluation import Popularity, evaluate_next_item
+from item2vec.evaluation.cases import prefix_cases
 from item2vec.evaluation.ranks import ranks_and_lists, target_ranks, top_items
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
@@ -421,6 +423,27 @@ def test_an_empty_answer_has_no_popularity_of_its_own():
     assert figures.n_empty_answers == 1
     assert figures.popularity.value == 2
     assert figures.popularity_lift.value == 0
+
+
+def test_a_seed_without_a_list_does_not_thin_out_the_figures_of_the_other():
+    train = Sessions.from_lists([["a", "b"], ["a", "c"]])
+    seeds = [Fixed(["a", "b", "c"], row) for row in ([3, 2, 1], [-INF] * 3)]
+    options = {"train": train, "n_bootstrap": 10}
+    test = Sessions.from_lists([["a", "b"]] * 2)
+    both, one = (evaluate_next_item({"s": s}, test, **options).scorers["s"] for s in (seeds, seeds[:1]))
+    assert both.novelty.value == one.novelty.value > 0
+    assert both.diversity.value == one.diversity.value > 0
+    assert (both.n_empty_answers, both.recall.value) == (2, one.recall.value / 2)
+
+
+def test_the_rest_of_a_session_is_every_item_once_in_the_order_of_its_first_click():
+    test = Sessions.from_lists([["a", "b", "c", "b", "a", "c"], ["d"]])
+    cases = prefix_cases(test, relevant="rest")
+    rest = [cases.targets[a:b].tolist() for a, b in pairwise(cases.offsets)]
+    assert rest == [[1, 2, 0], [2, 1, 0], [1, 0, 2], [0, 2], [2]]
+    following = prefix_cases(test)
+    assert following.targets.tolist() == [1, 2, 1, 0, 2]
+    assert following.offsets.tolist() == list(range(6))
 
 
 def test_without_the_training_sessions_what_needs_them_is_absent():
