@@ -47,8 +47,8 @@ def booked_rank_plot(
         None where no position has enough cases.
     """
     points = {line: {p["position"]: p for p in found[curve]["by_position"]} for line, found in lines.items()}
-    counts = {at: p["n"] for found in points.values() for at, p in found.items() if p[figure_of] is not None}
-    if not counts:
+    counts = {at: point["n"] for found in points.values() for at, point in found.items()}
+    if all(point[figure_of] is None for found in points.values() for point in found.values()):
         return None
     figure = new_figure(9.6, 4.3)
     axes = figure.add_subplot()
@@ -60,7 +60,7 @@ def booked_rank_plot(
         style = {"color": palette.get(line, OTHERS), "linestyle": "-" if line in palette else "--"}
         shape = {"linewidth": 1.8, "marker": "o", "markersize": 4, "elinewidth": 1.2}
         draw_intervals(axes, [at - shift for at in span], ranks, **style, **shape)
-    axes.set_xticks(list(span), [_label(at, counts.get(at)) for at in span])
+    axes.set_xticks(list(span), [_label(at, counts.get(at, 0)) for at in span])
     axes.set_xlim(max(counts) + 0.5, min(counts) - 0.5)
     axes.set_xlabel("clicks before the booking; below them the number of cases")
     better = "lower is better"
@@ -69,5 +69,5 @@ def booked_rank_plot(
     return Plot(to_svg(figure, name), tuple((line, palette.get(line, OTHERS)) for line in lines))
 
 
-def _label(position: int, n: int | None) -> str:
-    return f"{'last click' if position == 1 else position}\n{'–' if n is None else format(n, ',')}"
+def _label(position: int, n: int) -> str:
+    return f"{'last click' if position == 1 else position}\n{n:,}"

@@ -82,10 +82,8 @@ def _booked_rank(found: Mapping[str, Any], at: int) -> dict[str, Any]:
     lines = found["lines"]
     last = {name: line for name, line in lines.items() if not name.endswith(POOLED)}
     pooled = {name: line for name, line in lines.items() if name.endswith(POOLED)}
-    shown = [p for line in last.values() for p in line["before"]["by_position"] if p["mean_rank"] is not None]
     return {
         "before": booked_rank_plot(last, "before", f"rank-before-{at}"),
         "pooled": booked_rank_plot(pooled, "before", f"rank-pooled-{at}"),
         "all": booked_rank_plot(last, "all", f"rank-all-{at}"),
-        "first": max((point["position"] for point in shown), default=None),
     }
