@@ -211,7 +211,7 @@ NOT_COMPARABLE = {
     ),
     "no ranks": (
         {"table": None},
-        "B was made before the ranks of test cases were kept; start the `item2vec run`",
+        "B was made before the ranks of test cases were kept; repeat the `item2vec run`",
     ),
     "other clicks": (
         {"config": {**CONFIG, "events": {"event_types": {}}}},
@@ -295,7 +295,7 @@ def test_settings_that_differ_are_named_as_in_a_run_file(tmp_path: Path) -> None
     assert [(one.key, one.a, one.b) for one in found.settings] == [
         ("events.items.path", "a.csv", None),
         ("train.epochs", 10, 3),
-        ("train.alpha", None, 0.1),
+        ("train.alpha", 0.05, 0.1),  # A does not name it
     ]
     assert "Both read the same sessions, and 3 settings differ: events.items.path" in " ".join(
         found.sentences()

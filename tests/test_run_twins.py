@@ -100,3 +100,37 @@ def test_what_is_left_out_is_told_in_the_report(tmp_path: Path) -> None:
     report = json.loads((result.objects["evaluation"].path / "report.json").read_text())
     assert "eq. 3, 4 and 5 are not told apart: no training session has a booked item." in report["notes"]
     assert result.objects["holdout"].figures["trainings"] == 1
+
+
+def test_a_kill_between_two_twins_ends_like_an_undisturbed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainings before it go on from their last checkpoint: none is trained twice."""
+    asked = {"seeds": 2, "equations": True}
+    whole = holdout(tmp_path / "whole", evaluate=asked).objects["holdout"]
+    fit, trained = i2v.Item2Vec.fit, []
+
+    def interrupted(model: i2v.Item2Vec, *arguments: Any, **options: Any) -> i2v.Item2Vec:
+        trained.append(model.seed)
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        return fit(model, *arguments, **options)
+
+    holdout(tmp_path / "killed", run={"name": "tiny"})  # up to the stage, with one twin
+    monkeypatch.setattr(i2v.Item2Vec, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        holdout(tmp_path / "killed", evaluate=asked)
+    kept = tmp_path / "killed" / "tiny" / "checkpoints" / "holdout"
+    assert len(list(kept.rglob("checkpoint.json"))) == 3
+    epochs: list[int] = []
+    monkeypatch.setattr(
+        i2v.Item2Vec,
+        "fit",
+        lambda model, *given, **options: fit(
+            model, *given, callbacks=[lambda entry: epochs.append(entry["epoch"])], **options
+        ),
+    )
+    resumed = holdout(tmp_path / "killed", evaluate=asked).objects["holdout"]
+    assert resumed.manifest["files"] == whole.manifest["files"]
+    assert len(epochs) == 3  # of the six trainings of one epoch each
+    assert not kept.exists()

@@ -195,8 +195,8 @@ def _next_item(
             return PairedNextItem(insufficient=f"{side} has no next-item figures: {reason}")
         if RANKS not in stored.manifest["files"]:
             reason = (
-                f"not comparable: {side} was made before the ranks of test cases were kept; start the"
-                f" `item2vec run` of {release.folder.path.name} again, which only measures what is unchanged"
+                f"not comparable: {side} was made before the ranks of test cases were kept; repeat the"
+                f" `item2vec run` of {release.folder.path.name}: where nothing changed it only measures again"
             )
             return PairedNextItem(insufficient=reason)
         tables.append(pq.read_table(stored.path / RANKS))
@@ -218,12 +218,28 @@ def _other_clicks(a: Release, b: Release) -> str:
 
 
 def _settings(a: Release, b: Release) -> Iterator[Setting]:
-    """Yield what differs, key by key, in the order of the stages."""
+    """Yield what differs, key by key, in the order of the stages; an absent key has its default."""
     for stage, section in SECTIONS.items():
-        one, two = (dict(_leaves(release.config.get(stage, {}), section)) for release in (a, b))
+        sides = [release.config.get(stage) for release in (a, b)]
+        defaults = {} if None in sides else _defaults(section)
+        one, two = (dict(_leaves({**defaults, **(side or {})}, section)) for side in sides)
         for key in [*one, *(key for key in two if key not in one)]:
             if one.get(key) != two.get(key):
                 yield Setting(key, one.get(key), two.get(key))
+
+
+def _defaults(section: str) -> dict[str, Any]:
+    """Return the defaults of a section: a release of an earlier version does not name what came later."""
+    from pydantic_core import to_jsonable_python
+
+    from item2vec.config import NOT_HASHED, section_models
+
+    fields = section_models()[section].model_fields
+    known = {name: field for name, field in fields.items() if not field.is_required()}
+    found: dict[str, Any] = to_jsonable_python(
+        {name: field.get_default(call_default_factory=True) for name, field in known.items()}
+    )
+    return {name: value for name, value in found.items() if name not in NOT_HASHED}
 
 
 def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
