@@ -16,6 +16,7 @@ from item2vec.evaluation.drawing import (
     to_svg,
 )
 
+SHORTEST = 8  # positions on the axis, however few have cases enough
 PRODUCTION = "production order"  # the line to beat is drawn in grey, whatever its place
 
 
@@ -48,12 +49,14 @@ def booked_rank_plot(
     """
     points = {line: {p["position"]: p for p in found[curve]["by_position"]} for line, found in lines.items()}
     counts = {at: point["n"] for found in points.values() for at, point in found.items()}
-    if all(point[figure_of] is None for found in points.values() for point in found.values()):
+    drawn = [at for found in points.values() for at, p in found.items() if p[figure_of] is not None]
+    if not drawn:
         return None
     figure = new_figure(9.6, 4.3)
     axes = figure.add_subplot()
     style_axes(axes)
-    span = range(max(counts), min(counts) - 1, -1)
+    farthest = min(max(*drawn, SHORTEST), max(counts))
+    span = range(farthest, min(counts) - 1, -1)
     palette = dict(zip([line for line in lines if line != PRODUCTION], colours(len(lines)), strict=False))
     for shift, (line, found) in zip(side_by_side(len(lines)), points.items(), strict=True):
         ranks = [found[at][figure_of] if at in found else None for at in span]
@@ -61,7 +64,7 @@ def booked_rank_plot(
         shape = {"linewidth": 1.8, "marker": "o", "markersize": 4, "elinewidth": 1.2}
         draw_intervals(axes, [at - shift for at in span], ranks, **style, **shape)
     axes.set_xticks(list(span), [_label(at, counts.get(at, 0)) for at in span])
-    axes.set_xlim(max(counts) + 0.5, min(counts) - 0.5)
+    axes.set_xlim(farthest + 0.5, min(counts) - 0.5)
     axes.set_xlabel("clicks before the booking; below them the number of cases")
     better = "lower is better"
     label = "mean rank of the booked listing" if figure_of == "mean_rank" else "mean rank, 0 first … 1 last"
