@@ -102,34 +102,6 @@ def market_agreement(
     return Agreement(tokens, (market_of_row[near] == own[:, None]).mean(axis=1), chance)
 
 
-def booked_ranks(vectors: ItemVectors, test: Sessions) -> tuple[np.ndarray, np.ndarray]:
-    """Rank the booked listing among its market's by cosine to each click before the first on itself.
-
-    Returns
-    -------
-    ranks : ndarray of float64, shape (n_queries,)
-        Normalised: 0 first, 1 last; half a place per tie. The query itself is no candidate.
-    sessions : ndarray of int64, shape (n_queries,)
-        Number of the test session of each query.
-    """
-    rows = rows_of_tokens(vectors, test)
-    known = rows >= 0
-    unit = np.zeros((test.n_items, vectors.vector_size), np.float32)
-    unit[known] = vectors.vectors[rows[known]]
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    in_market = [np.flatnonzero(known & (test.markets == m)) for m in range(len(test.market_names))]
-    ranks, numbers = [], []
-    for number in np.flatnonzero(np.diff(test.booked_offsets)):
-        booked = test.booked[test.booked_offsets[number]]
-        clicks = test.tokens[test.offsets[number] : test.offsets[number + 1]]
-        before = clicks[: np.flatnonzero(clicks == booked)[0]] if booked in clicks else clicks
-        for click in before[known[before]] if known[booked] else ():
-            candidates = in_market[test.markets[booked]]
-            ranks.append(_rank(unit, candidates[candidates != click], booked, unit[click]))
-            numbers.append(number)
-    return np.array(ranks), np.array(numbers)
-
-
 def clustered(values: np.ndarray, clusters: np.ndarray, n_bootstrap: int = 1000) -> Interval:
     """Return the mean of `values` with an interval over whole clusters (sessions, guests, items)."""
     found = interval(*bootstrap_means({"value": values}, clusters, n_bootstrap)["value"])
