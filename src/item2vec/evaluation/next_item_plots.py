@@ -84,6 +84,7 @@ def position_plot(scorers: Scorers, k: int, min_cases: int = MIN_CASES) -> Plot:
         for at, line in shown.items():
             labels[at] = f"{at}{'+' if line['or_more'] else ''}\nn={line['n']:,}"
     axes.set_xticks(sorted(labels), [labels[position] for position in sorted(labels)])
+    axes.set_xlim(0.5, max([5, *labels]) + 0.5)  # a few points keep their distance
     axes.set_ylim(bottom=0)
     axes.set_xlabel("items so far")
     axes.set_ylabel(f"Recall@{k}, %")
