@@ -17,7 +17,7 @@ from item2vec.vocabulary import Vocabulary
 
 @njit(cache=True, nogil=True)
 def _find_candidates(history: Any, index: Any, similarity: Any, latest: Any, found: Any, seen: Any) -> int:
-    """Sum what past sessions share with a history; list those that share anything and return how many.
+    """Sum what past sessions share with a history, in units of 1/length; list them and return how many.
 
     `latest` becomes the age of the latest click that a session shares.
     """
@@ -28,7 +28,7 @@ def _find_candidates(history: Any, index: Any, similarity: Any, latest: Any, fou
         if seen[item]:
             continue
         seen[item] = True
-        weight = 1.0 - age / len(history)
+        weight = float(len(history) - age)  # whole numbers: equal similarities are equal, not nearly so
         for at in range(item_offsets[item], item_offsets[item + 1]):
             session = item_sessions[at]
             if similarity[session] == 0.0:
@@ -62,15 +62,12 @@ def _nearest(found: Any, similarity: Any, sample_size: int, n_neighbors: int) ->
 
 
 @njit(cache=True, nogil=True)
-def _vote(
-    neighbours: Any, sessions: Any, similarity: Any, latest: Any, idf: Any, sums: Any, row: Any
-) -> None:
+def _vote(neighbours: Any, votes: Any, sessions: Any, idf: Any, sums: Any, row: Any) -> None:
     """Let each neighbour vote for its items, and write the sums (0 before and after) into the row."""
     offsets, items = sessions
-    for session in neighbours:
-        vote = similarity[session] / (latest[session] + 1)
-        for at in range(offsets[session], offsets[session + 1]):
-            sums[items[at]] += vote
+    for i in range(len(neighbours)):
+        for at in range(offsets[neighbours[i]], offsets[neighbours[i] + 1]):
+            sums[items[at]] += votes[i]
     for session in neighbours:
         for at in range(offsets[session], offsets[session + 1]):
             item = items[at]
@@ -94,7 +91,8 @@ def _score_rows(
         history = histories[offsets[row] : offsets[row + 1]]
         candidates = found[: _find_candidates(history, index, similarity, latest, found, seen)]
         neighbours = _nearest(candidates, similarity, sample_size, n_neighbors)
-        _vote(neighbours, sessions, similarity, latest, idf, sums, scores[row])
+        votes = similarity[neighbours] / (len(history) * (latest[neighbours] + 1.0))
+        _vote(neighbours, votes, sessions, idf, sums, scores[row])
         similarity[candidates] = 0.0
 
 
