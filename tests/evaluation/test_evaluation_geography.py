@@ -10,7 +10,7 @@ import pytest
 
 from item2vec.errors import DataError
 from item2vec.evaluation import probe
-from item2vec.evaluation.geography import coordinates, geography, kilometres
+from item2vec.evaluation.geography import _another, coordinates, geography, kilometres
 from item2vec.evaluation.neighbours import unit_rows
 from item2vec.vocabulary import Vocabulary
 
@@ -87,7 +87,7 @@ def test_great_circles():
 
 
 def test_coordinates_that_are_missing_or_impossible():
-    given = coordinates(pa.array([1.5, None, 95.0, -3.0]), pa.array([2, 2, 2, 400]))
+    given = coordinates(pa.array([1.5, None, 95.0, -3.0, -91.0, 3.0]), pa.array([2, 2, 2, 400, 2, -181]))
     assert given[0].tolist() == [1.5, 2]
     assert np.isnan(given[1:]).any(axis=1).all()
     assert coordinates(None, pa.array([1.0])) is None
@@ -132,3 +132,13 @@ def test_probe_carries_it():
     assert found["market_purity"] > 0.98
     assert found["median_km"] < found["chance_km"] / 5
     assert probe(model, None).to_json()["geography"]["market_purity"] is None
+
+
+def test_the_other_listing_of_a_pair_is_any_other_of_the_group_and_never_the_same():
+    groups = np.array([2, 0, 2, 1, 0, 2])
+    first = np.repeat([0, 1, 2, 4, 5], 300)
+    drawn = _another(first, groups, np.random.default_rng(0))
+    found = {item: sorted(set(drawn[first == item].tolist())) for item in (0, 1, 2, 4, 5)}
+    assert found == {0: [2, 5], 1: [4], 2: [0, 5], 4: [1], 5: [0, 2]}
+    for item in (0, 2, 5):
+        assert 110 < np.bincount(drawn[first == item]).max() < 190  # each of the two with the same chance

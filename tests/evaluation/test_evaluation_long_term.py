@@ -171,6 +171,8 @@ def test_a_listing_that_is_not_known_may_still_be_of_a_known_type():
     result = evaluate_long_term({"p": Popularity().fit(train)}, booked([["new"], ["b"]]), table, train=train)
     found = result.scorers["p"]
     assert (found.n_unseen_targets, found.n_unseen_histories, found.n_empty_answers) == (1, 0, 0)
+    assert result.mean_candidates == 2  # new is asked for, and nobody ranks it
+    assert [(one.type, one.n_listings) for one in result.support] == [("x", 1), ("y", 1)]
     assert sorted(found.ranks[0].tolist()) == [2, INF]
     assert sorted(found.type_ranks[0].tolist()) == [1, 2]
     assert found.type_accuracy.value == 50
