@@ -293,7 +293,8 @@ def test_positions_with_few_cases_are_hidden_and_a_thin_headline_is_called_so():
     assert {at.normalised for at in hidden.curves["fixed"]["before"].by_position.values()} == {None}
     few = booked_rank(scorers, test, n_bootstrap=100)
     assert few.insufficient == (
-        "insufficient data: 18 of 18 cases lie before the first click on the booked listing; it takes 100"
+        "insufficient data: 18 of 18 cases lie before the first click on the booked listing, 18 of them with"
+        " a booked listing and a history that a scorer knows; it takes 100"
     )
 
 
@@ -316,6 +317,25 @@ def test_without_a_case_there_are_reasons_and_no_figures(test, reason):
     assert found["lines"]["fixed"]["seeds"] == {"mean_rank": [None], "normalised": [None]}
     assert found["insufficient"].startswith("insufficient data: 0 of 0 cases")
     assert {name: n for name, n in found["excluded"].items() if n} == ({reason: 1} if reason else {})
+
+
+def test_cases_that_no_scorer_knows_are_no_data_about_it():
+    """Most of trivago's hotels come up in one session: a thousand cases, and hardly one for a model."""
+    test = crowd(20, 2)
+    strangers = {"c0": 1.0, "c1": 2.0, "y": 0.0}
+    found = booked_rank({"stranger": Fixed(strangers)}, test, min_cases=2, n_bootstrap=100).to_json()
+    assert found["insufficient"].startswith("insufficient data: 40 of 40 cases lie before")
+    assert found["lines"]["stranger"]["known"]["n"] == 0
+    knows_two = Fixed({"c0": 1.0, "c1": 2.0, "k": 3.0})
+    found = booked_rank({"two": knows_two}, crowd(20, 3), min_cases=40, n_bootstrap=100).to_json()
+    assert found["insufficient"] is None
+    assert found["lines"]["two"]["before"]["n"] == 60
+    assert found["lines"]["two"]["known"] == {
+        "n": 40,
+        "n_sessions": 20,
+        "mean_rank": {"value": 1.0, "low": 1.0, "high": 1.0},
+        "normalised": {"value": 0.0, "low": 0.0, "high": 0.0},
+    }
 
 
 def test_a_booking_before_every_click_has_no_query():

@@ -28,12 +28,16 @@ class LineRanks:
     n_unseen_booked, n_unseen_queries, n_unseen_candidates : int
         Cases whose booked item the scorer does not know, whose history holds no item it knows, and candidates
         it does not know, over all cases: those share the end of the list.
+    known : ndarray of bool, shape (n_cases,), optional
+        Whether the scorer knows the booked item and an item of the history: the cases that say something
+        about it. None for a line that needs no scorer.
     """
 
     ranks: npt.NDArray[np.float64]
     n_unseen_booked: int = 0
     n_unseen_queries: int = 0
     n_unseen_candidates: int = 0
+    known: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ class BookedRankResult:
     lines : dict of str to LineRanks
     curves : dict of str to dict of {"before", "all"} to RankCurve
         Per line: the cases before the session's first click on the booked listing, and all of them.
+    known : dict of str to RankFigures
+        Per line: the cases before the first click that its scorer knows (see :class:`LineRanks`).
     differences : tuple of RankDifference
         Every two lines, earlier minus later.
     min_cases : int
@@ -123,18 +129,21 @@ class BookedRankResult:
     cases: BookedCases
     lines: dict[str, LineRanks]
     curves: dict[str, dict[str, RankCurve]]
+    known: dict[str, RankFigures]
     differences: tuple[RankDifference, ...]
     min_cases: int
 
     @property
     def insufficient(self) -> str | None:
-        """Why the headline says little; None where it has `min_cases` cases."""
-        n = int(self.cases.before.sum())
-        if n >= self.min_cases:
+        """Why the headline says little; None where some scorer knows `min_cases` of its cases."""
+        before = int(self.cases.before.sum())
+        known = max(figures.n for figures in self.known.values())
+        if known >= self.min_cases:
             return None
         return (
-            f"insufficient data: {n:,} of {len(self.cases):,} cases lie before the first click on the booked"
-            f" listing; it takes {self.min_cases:,}"
+            f"insufficient data: {before:,} of {len(self.cases):,} cases lie before the first click on the"
+            f" booked listing, {known:,} of them with a booked listing and a history that a scorer knows; it"
+            f" takes {self.min_cases:,}"
         )
 
     def difference(self, a: str, b: str, curve: Literal["before", "all"] = "before") -> RankDifference:
@@ -167,6 +176,7 @@ class BookedRankResult:
             "n_unseen_booked": line.n_unseen_booked,
             "n_unseen_queries": line.n_unseen_queries,
             "n_unseen_candidates": line.n_unseen_candidates,
+            "known": self.known[name].to_json() if name in self.known else None,
             "n_seeds": len(line.ranks),
             "seeds": per_seed,  # before the first click
         }
@@ -216,7 +226,13 @@ def summarise(
             RankDifference(a, b, curve, *(_paired(means, a, b, metric) for metric in METRICS))
             for a, b in combinations(lines, 2)
         ]
-    return BookedRankResult(cases, dict(lines), curves, tuple(differences), min_cases)
+    known: dict[str, RankFigures] = {}
+    for name, line in lines.items():
+        if line.known is not None:
+            own = {key: values for key, values in figures.items() if key[0] == name}
+            mask = cases.before & line.known
+            known |= _figures([name], _means(own, cases, mask, n_bootstrap, seed), cases, mask)
+    return BookedRankResult(cases, dict(lines), curves, known, tuple(differences), min_cases)
 
 
 def metrics(ranks: npt.NDArray[np.float64], cases: BookedCases) -> dict[str, npt.NDArray[np.float64]]:

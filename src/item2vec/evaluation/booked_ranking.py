@@ -133,11 +133,13 @@ def _line(
                 cases.skipped[of_cases],
             )
             bar.update(len(of_cases))
+    knows_booked = nums[cases.booked] >= 0
     return LineRanks(
         ranks,
-        n_unseen_booked=int((nums[cases.booked] < 0).sum()) if len(cases) else 0,
-        n_unseen_queries=queries.n_unseen,
+        n_unseen_booked=int((~knows_booked).sum()),
+        n_unseen_queries=int((~queries.known).sum()),
         n_unseen_candidates=int(unknown.sum()),
+        known=knows_booked & queries.known,
     )
 
 
@@ -154,7 +156,7 @@ class _Queries:
     stops: npt.NDArray[np.int64]
     order: npt.NDArray[np.int64]  # cases, sorted by their history
     rows: npt.NDArray[np.int64]  # their histories
-    n_unseen: int
+    known: npt.NDArray[np.bool_]  # per case: whether its history has a known click
 
     @classmethod
     def of(cls, test: Sessions, cases: BookedCases, vocabulary: Vocabulary, pooled: bool) -> _Queries:
@@ -167,8 +169,7 @@ class _Queries:
         starts = (cases.starts if pooled else last)[examples]
         starts, stops = before[starts], before[cases.ends[examples]]
         order = np.argsort(rows, kind="stable")
-        n_unseen = int((starts == stops)[rows].sum())
-        return cls(nums[known], starts, stops, order, rows[order], n_unseen)
+        return cls(nums[known], starts, stops, order, rows[order], (starts < stops)[rows])
 
     def batches(
         self, size: int
