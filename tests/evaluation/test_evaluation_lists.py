@@ -93,6 +93,17 @@ def test_diversity_does_not_depend_on_the_number_of_threads():
     assert one.tolist() == many.tolist()
 
 
+def test_parts_bound_the_memory_and_change_nothing(monkeypatch):
+    rng = np.random.default_rng(3)
+    items = TrainingItems(Sessions.from_lists([rng.integers(0, 40, 6).tolist() for _ in range(80)]))
+    lists = np.stack([rng.permutation(30)[:9] for _ in range(70)]).astype(np.int32)
+    once = items.figures(lists)
+    monkeypatch.setattr("item2vec.evaluation.lists.LISTED_AT_ONCE", 9 * 8)
+    for name, values in items.figures(lists).items():
+        np.testing.assert_allclose(values, once[name], rtol=1e-14)
+    assert all(len(values) == 0 for values in items.figures(lists[:0]).values())
+
+
 def test_the_sessions_stay_as_they_were():
     train = Sessions.from_lists([["b", "a", "b"], ["c", "a"]])
     before = train.tokens.tolist(), train.offsets.tolist()

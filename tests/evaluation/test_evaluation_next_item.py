@@ -25,7 +25,9 @@ class Fixed:
     """Answers every history with the same scores."""
 
     def __init__(self, ids, scores):
-        self.vocabulary = Vocabulary(pa.array(ids), np.ones(len(ids), np.int64))
+        self.vocabulary = Vocabulary(
+            pa.array(ids) if isinstance(ids, list) else ids, np.ones(len(ids), np.int64)
+        )
         self._row = np.array(scores, np.float32)
         self.asked = []
 
@@ -515,3 +517,14 @@ def test_reachable_leaves_out_what_a_scorer_cannot_know():
         assert figures.reachable.mrr == 50
     assert figures.reachable.n == 2  # a → x b, a x → b; the second session has no item it knows
     assert figures.recall.value == pytest.approx(100 * (0.5 + 1 + 0) / 3)
+
+
+def test_a_scorer_without_items_misses_everything():
+    nothing = Fixed(pa.array([], pa.string()), [])
+    test = Sessions.from_lists([["a", "b"]] * 2)
+    result = evaluate_next_item({"none": nothing, "some": Fixed(["a", "b"], [1, 2])}, test, n_bootstrap=10)
+    figures = result.scorers["none"]
+    assert (figures.recall.value, figures.coverage, figures.n_items) == (0, 0, 0)
+    assert (figures.n_unseen_targets, figures.n_unseen_histories, figures.n_empty_answers) == (2, 2, 2)
+    assert np.isnan(figures.gini)
+    assert np.isnan(figures.reachable.recall)

@@ -14,6 +14,7 @@ from item2vec.errors import DataError, EmptyDataError
 from item2vec.evaluation.ranks import in_threads, njit
 from item2vec.sessions import Sessions
 
+LISTED_AT_ONCE = 4_000_000  # items of the lists described at once (about 150 MB)
 N_BLOCKS = 16  # parts of the items counted at once; fixed, so that sums do not depend on the machine
 
 
@@ -125,6 +126,11 @@ class TrainingItems:
             ``diversity``: mean over the pairs of ``1 − cosine`` of the two items' training sessions (Ziegler
             et al. 2005, by co-occurrence, which no vector model has as its own measure); NaN below two items.
         """
+        rows = max(1, LISTED_AT_ONCE // max(lists.shape[1], 1))
+        parts = [self._figures(lists[start : start + rows]) for start in range(0, max(len(lists), 1), rows)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _figures(self, lists: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.float64]]:
         listed = lists >= 0
         lengths = listed.sum(axis=1)
         # An item that was booked and never clicked may be listed: as new as one that a single session has.

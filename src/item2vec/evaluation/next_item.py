@@ -136,7 +136,7 @@ def _answers(
     n_items = len(scorer.vocabulary)
     ranks = np.full(len(prefixes.targets), np.inf)
     lists = np.full((len(cases), k), -1, np.int32)
-    for part, histories in prefixes.batches(min(2048, max(LEAST_ROWS, SCORE_BYTES // (4 * n_items)))):
+    for part, histories in prefixes.batches(min(2048, max(LEAST_ROWS, SCORE_BYTES // (4 * max(n_items, 1))))):
         scores = scorer.scores(histories)
         if scores.shape != (len(histories), n_items):
             raise UsageError(
