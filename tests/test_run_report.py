@@ -37,7 +37,8 @@ def test_the_report_names_what_it_counts_and_what_it_was_made_from(tmp_path: Pat
         stage: name for stage, name in inputs.items() if stage not in {"simulate", "evaluation"}
     }
     names = list(report["next_item"]["scorers"])
-    assert names == ["item2vec", "item2vec_similar", "popularity", "market_popularity", "item_knn"]
+    baselines = ["popularity", "market_popularity", "item_knn", "sequential_rules", "session_knn"]
+    assert names == ["item2vec", "item2vec_similar", *baselines]
     assert report["verdict"]["recall"]["baseline"] in names[2:]  # the other reading is no baseline
     assert report["config"]["evaluation"]["n_bootstrap"] == 100
 
@@ -71,7 +72,8 @@ def test_a_missing_market_and_unreadable_attributes_are_explained(tmp_path: Path
     result = run_pipeline(RunConfig.from_sections(sections), tmp_path / "runs")
     report = json.loads((result.objects["evaluation"].path / "report.json").read_text())
     assert "No item has a market, so there is no baseline market_popularity." in report["notes"]
-    assert list(report["next_item"]["scorers"]) == ["item2vec", "item2vec_similar", "popularity", "item_knn"]
+    baselines = ["popularity", "item_knn", "sequential_rules", "session_knn"]
+    assert list(report["next_item"]["scorers"]) == ["item2vec", "item2vec_similar", *baselines]
     assert report["reconciliation"]["attributes"]["items"]["unreadable price"] == 1
     assert "unreadable price" in (result.objects["evaluation"].path / "report.html").read_text()
 
