@@ -30,14 +30,14 @@ HEAVY = (
 
 
 class Failures:
-    """Collects the tests whose body failed; one that could not start is none of them."""
+    """Collects the tests that failed, in their body or in a fixture; one not even collected is none."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.passed = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and report.failed:
+        if report.failed:
             self.names.add(report.nodeid.partition("[")[0])
         self.passed += report.when == "call" and report.passed
 

@@ -164,14 +164,14 @@ MEASURING = [
         NEXT_ITEM,
         "cases.session_nums, n_bootstrap, seed)",
         "cases.session_nums, n_bootstrap, seed + len(means))",
-        "known_answers::test_two_names_of_one_scorer_do_not_differ",
+        "next_item::test_differences_are_paired",
     ),
     fault(
         "only the first seed counts",
         FIGURES,
         "for one in answers], axis=0)\n        for name, metric",
         "for one in answers[:1]], axis=0)\n        for name, metric",
-        "known_answers::test_seeds_are_averaged_per_case",
+        "next_item::test_figures_are_averaged_over_seeds_and_kept_per_seed",
     ),
     fault(
         "the target stands in its own prefix",
@@ -304,7 +304,7 @@ MEASURING = [
         NEXT_ITEM,
         '    slices["tail"] |= tokens < 0\n',
         "",
-        "known_answers::test_head_torso_and_tail_are_all_cases",
+        "next_item::test_slices_are_parts_of_the_whole",
         slow=True,
     ),
 ]

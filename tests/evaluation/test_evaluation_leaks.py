@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
 
 HOUR = 3_600_000_000
-BASELINES = EvaluateConfig.model_fields["baselines"].annotation.__args__[0].__args__
+BASELINES = get_args(get_args(EvaluateConfig.model_fields["baselines"].annotation)[0])
 
 
 def log(n=60, seed=0, kind="click", n_items=12, span=400):

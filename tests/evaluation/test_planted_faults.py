@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from leaking_faults import LEAKING
 from measuring_faults import MEASURING
+from protocol_faults import BASELINES, PROTOCOLS, RUNS
 
 from faults import Fault
 from patched_package import copied_package, unpatchable
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-FAULTS = [*LEAKING, *MEASURING]
+FAULTS = [*LEAKING, *MEASURING, *BASELINES, *PROTOCOLS, *RUNS]
 
 
 def test_every_fault_is_planted_where_it_says() -> None:
