@@ -57,41 +57,35 @@ def test_repeat_type_by_hand():
     assert len(np.unique(rows[0])) == len(set(scorer.vocabulary.counts.tolist()))  # equal counts are ties
 
 
-def transitions_by_hand(lists, kinds, markets, last):
+def transitions_by_hand(lists, kinds, last):
     """The documented score of every listing, in plain Python."""
     counts = Counter(item for stays in lists for item in stays)
-    followed = Counter()
-    for stays in lists:
-        known = [kinds[item] for item in stays if kinds[item] is not None]
-        followed.update(pairwise(known))
-    scores = {}
-    for item, count in counts.items():
-        here = [other for other in counts if markets[other] == markets[item] and kinds[other] is not None]
-        types = {kinds[other] for other in here}
-        if kinds[item] is None or not any(followed[last, kind] for kind in types):
-            scores[item] = count
-            continue
-        expected = (followed[last, kinds[item]] + 1) / sum(followed[last, kind] + 1 for kind in types)
-        of_type = sum(counts[other] for other in here if kinds[other] == kinds[item])
-        usual = of_type / sum(counts[other] for other in here)
-        scores[item] = count * expected / usual
-    return scores
+    known = [[kinds[item] for item in stays if kinds[item] is not None] for stays in lists]
+    pairs = Counter(pair for stays in known for pair in pairwise(stays))
+    total = sum(pairs.values())
+    follows = Counter()
+    for (_, kind), n in pairs.items():
+        follows[kind] += n
+    n_last = sum(n for (one, _), n in pairs.items() if one == last)
+    return {
+        item: count
+        * ((pairs[last, kinds[item]] / (follows[kinds[item]] / total) if pairs[last, kinds[item]] else 0) + 1)
+        / (n_last + 1)
+        for item, count in counts.items()
+    }
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_type_transitions_agree_with_plain_python(seed):
     rng = np.random.default_rng(seed)
-    kinds = {i: f"t{rng.integers(5)}" if rng.random() < 0.9 else None for i in range(40)}
-    markets = {i: f"m{rng.integers(3)}" if rng.random() < 0.9 else None for i in range(40)}
-    lists = [rng.integers(0, 40, rng.integers(1, 6)).tolist() for _ in range(60)]
-    table = pa.table(
-        {"item_id": list(kinds), "market": list(markets.values()), "listing_type": list(kinds.values())}
-    )
+    kinds = {i: f"t{rng.integers(6)}" if rng.random() < 0.9 else None for i in range(40)}
+    lists = [rng.integers(0, 40, rng.integers(1, 4)).tolist() for _ in range(40)]
+    table = pa.table({"item_id": list(kinds), "listing_type": list(kinds.values())})
     scorer = TypeTransitions().fit(Sessions.from_lists(lists, items=table))
-    for item in scorer.vocabulary.ids.to_pylist()[:10]:
+    for item in scorer.vocabulary.ids.to_pylist()[:15]:
         (row,) = scorer.scores([scorer.vocabulary.nums([item])])
         found = dict(zip(scorer.vocabulary.ids.to_pylist(), row.tolist(), strict=True))
-        assert found == pytest.approx(transitions_by_hand(lists, kinds, markets, kinds[item]), rel=1e-6)
+        assert found == pytest.approx(transitions_by_hand(lists, kinds, kinds[item]), rel=1e-6)
 
 
 def test_back_off_is_said_per_market():
@@ -139,6 +133,11 @@ def world(next_type, n_users=900, seed=0, n_types=4, n_markets=3, per_cell=6):
             kind = next_type(rng, kind)
         lists.append(stays)
         times.append(np.sort(rng.integers(0, 1000, len(stays))) * DAY)
+    return timed(lists, times, table)
+
+
+def timed(lists, times, table):
+    """Booking sequences of the stays at the given times."""
     sessions = Sessions.from_lists(lists, items=table)
     ts = np.concatenate(times)
     starts, ends = ts[sessions.offsets[:-1]], ts[sessions.offsets[1:] - 1]
@@ -207,6 +206,37 @@ def test_types_that_mean_nothing_are_at_chance():
                 assert found.type_accuracy.low < 25 + 6
                 assert found.type_accuracy.high > 25 - 6
                 assert found.recall.value == pytest.approx(25, abs=8)  # 6 of 24 listings of the market
+
+
+def test_types_that_only_tell_the_market_leave_popularity():
+    """Most stays of a market are of its own type, whatever came before: the table must not unlearn that."""
+    rng = np.random.default_rng(5)
+    n_users, per_cell = 1500, 6
+    table = pa.table(
+        {
+            "item_id": list(range(4 * per_cell)),
+            "market": [f"m{i // (2 * per_cell)}" for i in range(4 * per_cell)],
+            "listing_type": [f"t{i // per_cell % 2}" for i in range(4 * per_cell)],
+        }
+    )
+    lengths = rng.integers(1, 6, n_users)
+    markets = rng.integers(0, 2, lengths.sum())
+    kinds = np.where(rng.random(len(markets)) < 0.85, markets, 1 - markets)
+    stays = (markets * 2 + kinds) * per_cell + rng.integers(0, per_cell, len(markets))
+    lists = [part.tolist() for part in np.split(stays, np.cumsum(lengths)[:-1])]
+    times = [np.sort(rng.integers(0, 1000, n)) * DAY for n in lengths]
+    result = measured(timed(lists, times, table))
+    popular, repeat, by_table = result.scorers.values()
+    assert popular.type_accuracy.value == pytest.approx(85, abs=4)
+    assert by_table.type_accuracy.value == pytest.approx(popular.type_accuracy.value, abs=3)
+    assert repeat.by_history["2+"].type_accuracy.value == pytest.approx(50, abs=8)
+
+
+def test_stays_that_nothing_follows_leave_popularity():
+    train = Sessions.from_lists([["a1"], ["a1"], ["b1"], ["c1"]], items=TABLE)
+    scorer = TypeTransitions().fit(train)
+    rows = scorer.scores([scorer.vocabulary.nums(["c1"]), np.zeros(0, np.int32)])
+    np.testing.assert_array_equal(rows, [scorer.vocabulary.counts] * 2)
 
 
 def test_item2vec_learns_who_repeats_a_type():

@@ -54,8 +54,6 @@ class ByType(ABC):
             raise EmptyDataError(
                 f"no listing has a known {self.attribute}; give the sessions an item table with that column"
             )
-        self._markets = np.zeros(len(self.vocabulary), np.int64)
-        self._markets[nums[nums >= 0]] = sessions.markets[nums >= 0] + 1  # 0: unknown
         self._followers = self._count_followers(self._types[nums[sessions.tokens]], sessions, len(names))
         return self
 
@@ -67,7 +65,7 @@ class ByType(ABC):
         lasts, rows = np.unique(self._last_types(histories), return_inverse=True)
         found = np.empty((len(lasts), len(self.vocabulary)), np.float32)
         for row, last in enumerate(lasts.tolist()):
-            found[row] = self._scores(self._weights(last))
+            found[row] = self._scores(last)
         answers: npt.NDArray[np.float32] = found[rows]
         return answers
 
@@ -88,20 +86,22 @@ class ByType(ABC):
         return lasts
 
     def _weights(self, last: int) -> npt.NDArray[np.float64]:
-        """Return how often each listing's type followed a type; zero where there is none to follow."""
+        """Return how often each listing's type followed a type, zero without a type on either side."""
         if last < 0:
             return np.zeros(len(self._types))
-        followers = np.append(self._followers[[last]].toarray().ravel(), 0)  # the last: no known type
-        weights: npt.NDArray[np.float64] = followers[self._types].astype(np.float64)
-        return weights
+        return self._by_listing(self._followers[[last]].toarray().ravel())
+
+    def _by_listing(self, by_type: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        values: npt.NDArray[np.float64] = np.append(by_type, 0.0)[self._types]  # the last: no known type
+        return values
 
     @abstractmethod
     def _count_followers(self, types: npt.NDArray[np.int64], sessions: Sessions, n_types: int) -> csr_array:
         """Return how often a type (column) follows a type (row); `types` has one entry per stay."""
 
     @abstractmethod
-    def _scores(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-        """Score the listings, given how often each one's type followed."""
+    def _scores(self, last: int) -> npt.NDArray[Any]:
+        """Score the listings for a last stay of this type."""
 
 
 class RepeatType(ByType):
@@ -112,9 +112,9 @@ class RepeatType(ByType):
 
         return sparse.eye_array(n_types, format="csr")
 
-    def _scores(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    def _scores(self, last: int) -> npt.NDArray[Any]:
         """Number the listings by weight, then by count; equal ones share a number (exact in float32)."""
-        counts = self.vocabulary.counts
+        weights, counts = self._weights(last), self.vocabulary.counts
         order = np.lexsort((counts, weights))
         rises = (np.diff(weights[order]) > 0) | (np.diff(counts[order]) > 0)
         places = np.empty(len(order), np.float32)
@@ -123,13 +123,13 @@ class RepeatType(ByType):
 
 
 class TypeTransitions(ByType):
-    """Recommend what is booked often among the types that followed the type of the last stay in training.
+    """Recommend what is booked often, weighed by how much more often its type follows the last one than any.
 
-    The table is first-order: pairs of consecutive stays of known type within a user's sequence, counted, plus
-    one for every type. The score of a listing is its count times P(type | last type) / P(type), both within
-    its market: the count to expect of users with that last stay. A market of which no type ever followed is
-    left to the counts. So a type is weighed against the popularity of its listings, not put before it: the
-    table that fills the list with the most likely type alone found fewer listings and as many types.
+    The score of a listing is its count times P(type | last type) / P(type), both from the pairs of
+    consecutive stays of known type within the users' sequences, with one pair more per last type that
+    follows chance: ``count * (n(last, type) / P(type) + 1) / (n(last) + 1)``. Types that say nothing about
+    each other leave popularity; a table that puts the most likely type before every other finds fewer
+    listings of the other types and no more types.
     """
 
     def _count_followers(self, types: npt.NDArray[np.int64], sessions: Sessions, n_types: int) -> csr_array:
@@ -141,22 +141,13 @@ class TypeTransitions(ByType):
         counted = np.ones(int(pairs.sum())), (types[:-1][pairs], types[1:][pairs])
         return sparse.coo_array(counted, shape=(n_types, n_types)).tocsr()
 
-    def _scores(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-        counts = self.vocabulary.counts
-        cells, cell_nums = np.unique(
-            np.stack([self._markets, self._types])[:, self._types >= 0], axis=1, return_inverse=True
-        )
-        nums, typed = cell_nums.ravel(), self._types >= 0
-        booked = np.bincount(nums, counts[typed])
-        followed = np.zeros(cells.shape[1])
-        followed[nums] = weights[typed]
-        n_markets = int(self._markets.max()) + 1
-        expected = (followed + 1) / np.bincount(cells[0], followed + 1, n_markets)[cells[0]]
-        usual = booked / np.bincount(cells[0], booked, n_markets)[cells[0]]
-        heard = np.bincount(cells[0], followed, n_markets)[cells[0]] > 0
-        found = counts.astype(np.float64)
-        found[typed] *= np.where(heard, expected / usual, 1.0)[nums]
-        return found
+    def _scores(self, last: int) -> npt.NDArray[Any]:
+        followed, followed_any = self._weights(last), self._by_listing(self._followers.sum(axis=0))
+        share = followed_any / max(self._followers.sum(), 1)
+        n_last = 0.0 if last < 0 else self._followers[[last]].sum()
+        lift = np.divide(followed, share, out=np.zeros(len(share)), where=followed > 0)
+        scores: npt.NDArray[np.float64] = self.vocabulary.counts * (lift + 1) / (n_last + 1)
+        return scores
 
 
 def fit_long_term_baselines(train: Sessions, *, attribute: str = "listing_type") -> dict[str, Scorer]:
