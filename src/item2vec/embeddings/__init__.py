@@ -1,10 +1,14 @@
-"""Sessions → vectors: the skip-gram trainer and the vectors it leaves."""
+"""Sessions → vectors: the skip-gram trainer, factored co-occurrence, and the vectors they leave."""
 
 from importlib import import_module
 from typing import Any
 
-_HOMES = {"Item2Vec": "item2vec.embeddings.item2vec", "ItemVectors": "item2vec.embeddings.item_vectors"}
-__all__ = ["Item2Vec", "ItemVectors"]
+_HOMES = {
+    "Cooccurrence": "item2vec.embeddings.cooccurrence",
+    "Item2Vec": "item2vec.embeddings.item2vec",
+    "ItemVectors": "item2vec.embeddings.item_vectors",
+}
+__all__ = ["Cooccurrence", "Item2Vec", "ItemVectors"]
 
 
 def __getattr__(name: str) -> Any:

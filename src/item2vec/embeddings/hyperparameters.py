@@ -71,7 +71,7 @@ def check_hyperparameters(params: Mapping[str, Any]) -> None:
         allowed, words = _RULES[name]
         if not allowed(value):
             raise ConfigError(f"{name} is {value!r}; it must be {words}")
-    if params["min_alpha"] > params["alpha"]:
+    if "alpha" in params and params["min_alpha"] > params["alpha"]:
         raise ConfigError(
             f"min_alpha is {params['min_alpha']!r}, above alpha ({params['alpha']!r}); the learning rate"
             " falls from alpha to min_alpha"

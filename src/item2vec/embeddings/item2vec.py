@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy.typing as npt
 
 from item2vec.embeddings.hyperparameters import ENGINES, check_hyperparameters
 from item2vec.embeddings.item_vectors import ItemVectors
-from item2vec.errors import ConfigError, UsageError
+from item2vec.embeddings.parameters import Estimator
+from item2vec.errors import UsageError
 
 if TYPE_CHECKING:
     from item2vec.embeddings.draws import Corpus
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ENGINE_ONLY = ("engine", "workers")  # they do not change what is learned, only how fast
 
 
-class Item2Vec:
+class Item2Vec(Estimator):
     """Skip-gram with negative sampling over click sessions, as Airbnb extended it.
 
     Grbovic & Cheng, "Real-time Personalization using Embeddings for Search Ranking at Airbnb", KDD 2018:
@@ -112,30 +112,6 @@ class Item2Vec:
         self.engine = engine
         self.workers = workers
         self.seed = seed
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the hyper-parameters by name (`deep` is scikit-learn's and changes nothing here)."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-
-    def set_params(self, **params: Any) -> Item2Vec:
-        """Change hyper-parameters and return self.
-
-        Raises
-        ------
-        ConfigError
-            If a name is unknown.
-        """
-        known = self.get_params()
-        for name, value in params.items():
-            if name not in known:
-                raise ConfigError(f"unknown hyper-parameter {name!r}; there are {', '.join(known)}")
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self)).parameters
-        changed = {k: v for k, v in self.get_params().items() if v != defaults[k].default}
-        return f"Item2Vec({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
 
     def fit(
         self,

@@ -47,6 +47,7 @@ class EvaluateConfig(BaseModel):
             "item_knn_decay",
             "sequential_rules",
             "session_knn",
+            "cooccurrence",
         ],
         ...,
     ] = ("popularity", "market_popularity", "item_knn", "sequential_rules", "session_knn")

@@ -21,7 +21,8 @@ def fit_baselines(names: Sequence[str], train: Sessions) -> dict[str, Scorer]:
     names : sequence of str
         ``"popularity"``, ``"market_popularity"`` (left out where no item has a market), ``"item_knn"`` (last
         click only), ``"item_knn_decay"`` and ``"sequential_rules"`` (whole prefix, each click half the weight
-        of the next) or ``"session_knn"``.
+        of the next), ``"session_knn"`` or ``"cooccurrence"``
+        (:class:`~item2vec.embeddings.Cooccurrence` by the cosine of its vectors, prefix weighed likewise).
     train : Sessions
         Training side of the split.
 
@@ -35,7 +36,7 @@ def fit_baselines(names: Sequence[str], train: Sessions) -> dict[str, Scorer]:
     UsageError
         If a name is unknown.
     EmptyDataError
-        If there is no click.
+        If there is no click, or for ``"cooccurrence"`` no two clicks in a session.
     """
     makers: dict[str, Callable[[Sessions], Scorer]] = {
         "popularity": lambda sessions: Popularity().fit(sessions),
@@ -44,9 +45,19 @@ def fit_baselines(names: Sequence[str], train: Sessions) -> dict[str, Scorer]:
         "item_knn_decay": lambda sessions: ItemKNN(decay=0.5).fit(sessions),
         "sequential_rules": lambda sessions: SequentialRules(decay=0.5).fit(sessions),
         "session_knn": lambda sessions: SessionKNN().fit(sessions),
+        "cooccurrence": _cooccurrence,
     }
     unknown = [name for name in names if name not in makers]
     if unknown:
         raise UsageError(f"unknown baseline {unknown[0]!r}; choose from {', '.join(makers)}")
     has_market = bool((train.markets >= 0).any())
     return {name: makers[name](train) for name in names if has_market or name != "market_popularity"}
+
+
+def _cooccurrence(train: Sessions) -> Scorer:
+    """Read co-occurrence by cosine: its products favour rare items, which are seldom next."""
+    from item2vec.embeddings import Cooccurrence, ItemVectors
+    from item2vec.recommendations import Recommender
+
+    vectors = Cooccurrence().fit(train).item_vectors_
+    return Recommender(ItemVectors(vectors.vocabulary, vectors.vectors))

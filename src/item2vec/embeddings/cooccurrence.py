@@ -1,0 +1,153 @@
+"""Vectors without training: the truncated SVD of the items' pointwise mutual information."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from item2vec.embeddings.hyperparameters import check_hyperparameters
+from item2vec.embeddings.item_vectors import ItemVectors
+from item2vec.embeddings.parameters import Estimator
+from item2vec.errors import EmptyDataError, UsageError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from item2vec.embeddings.draws import Corpus
+    from item2vec.sessions.container import Sessions
+
+OVERSAMPLES, ITERATIONS = 10, 4  # of the randomised SVD; scikit-learn's usual ones
+
+
+class Cooccurrence(Estimator):
+    """Shifted positive pointwise mutual information of clicks in one window, factored by a truncated SVD.
+
+    What skip-gram with negative sampling factors implicitly (Levy & Goldberg, "Neural Word Embedding as
+    Implicit Matrix Factorization", NIPS 2014), with the choices of Levy, Goldberg & Dagan ("Improving
+    Distributional Similarity with Lessons Learned from Word Embeddings", TACL 2015): smoothed contexts, near
+    clicks counted more, singular values shared between the two tables. The matrix has the entries
+    ``max(0, log(#(a, b) · Z / (#(a) · #(b)^ns_exponent)) − log(negative))`` with ``Z = Σ #(b)^ns_exponent``;
+    the vectors are ``U Σ^½``, the context vectors ``V Σ^½``. The SVD is randomised (Halko, Martinsson &
+    Tropp, SIAM Review 2011).
+
+    Parameters
+    ----------
+    vector_size : int
+        Numbers per vector; those beyond the rank of the matrix are 0.
+    window : int or "session"
+        Clicks on either side of the centre that count as its context; "session" takes the whole session.
+    negative : int
+        The shift is its logarithm; 1 shifts nothing.
+    ns_exponent : float
+        Smoothing of the contexts' counts.
+    min_count : int
+        Items with fewer clicks are left out before windows are formed.
+    shrink_windows : bool
+        A click `d` steps away counts ``(window − d + 1) / window``, what drawing the window's size gives in
+        the mean. No effect on "session".
+    forward_only : bool
+        Contexts are the later clicks only.
+    seed : int
+
+    Attributes
+    ----------
+    item_vectors_ : ItemVectors
+        Vectors and context vectors of every item that was frequent enough; an item without a positive entry
+        has zeros.
+    """
+
+    def __init__(
+        self,
+        *,
+        vector_size: int = 128,
+        window: int | str = 5,
+        negative: int = 1,
+        ns_exponent: float = 0.75,
+        min_count: int = 1,
+        shrink_windows: bool = True,
+        forward_only: bool = False,
+        seed: int = 1,
+    ) -> None:
+        self.vector_size = vector_size
+        self.window = window
+        self.negative = negative
+        self.ns_exponent = ns_exponent
+        self.min_count = min_count
+        self.shrink_windows = shrink_windows
+        self.forward_only = forward_only
+        self.seed = seed
+
+    def fit(self, sessions: Sessions) -> Cooccurrence:
+        """Count and factor. Sessions count with their weights; bookings have no say.
+
+        Raises
+        ------
+        ConfigError
+            If a hyper-parameter is out of its range.
+        UsageError
+            If `sessions` are none.
+        EmptyDataError
+            If no pair of clicks is left, or none above the shift.
+        """
+        check_hyperparameters(self.get_params())
+        if not hasattr(sessions, "booked_offsets"):
+            raise UsageError(f"fit takes Sessions, not {type(sessions).__name__}; see Sessions.from_lists")
+        from item2vec.embeddings.corpus import build_corpus
+
+        vocabulary, corpus = build_corpus(sessions, self.min_count, sample=0.0)
+        information = self._information(self._counts(corpus, len(vocabulary)))
+        self.item_vectors_ = ItemVectors(vocabulary, *self._factors(information))
+        return self
+
+    def _counts(self, corpus: Corpus, n_items: int) -> csr_array:
+        """Count the pairs, one distance after the other: (centre, context)."""
+        from scipy import sparse
+
+        lengths = np.diff(corpus.offsets)
+        whole = self.window == "session"
+        window = int(lengths.max()) if whole else int(self.window)
+        left = np.repeat(corpus.offsets[1:], lengths) - np.arange(len(corpus.items))  # to the end, own too
+        weights = np.repeat(corpus.weights.astype(np.float64), lengths)
+        counts = sparse.csr_array((n_items, n_items), dtype=np.float64)
+        for distance in range(1, min(window, int(lengths.max()) - 1) + 1):
+            starts = np.flatnonzero(left > distance)
+            near = (window - distance + 1) / window if self.shrink_windows and not whole else 1.0
+            pairs = (corpus.items[starts], corpus.items[starts + distance])
+            counts += sparse.csr_array((near * weights[starts], pairs), shape=counts.shape)
+        return counts if self.forward_only else (counts + counts.T).tocsr()
+
+    def _information(self, counts: csr_array) -> csr_array:
+        """Turn counts into shifted positive pointwise mutual information."""
+        from scipy import sparse
+
+        pairs = counts.tocoo()
+        centres = counts.sum(axis=1)
+        contexts = np.zeros(counts.shape[1])
+        met = counts.sum(axis=0)
+        contexts[met > 0] = met[met > 0] ** self.ns_exponent
+        rows, columns = pairs.coords
+        expected = centres[rows] * contexts[columns] / contexts.sum()
+        values = np.log(pairs.data / expected) - np.log(self.negative)
+        above = values > 0
+        if not above.any():
+            raise EmptyDataError(
+                f"no two items are clicked together more often than negative={self.negative} times by chance;"
+                " lower negative, or give sessions with two clicks"
+            )
+        kept = (values[above].astype(np.float32), (rows[above], columns[above]))
+        return sparse.csr_array(kept, shape=counts.shape)
+
+    def _factors(self, information: csr_array) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return the two tables, each (n_items, vector_size) float32."""
+        from sklearn.utils.extmath import randomized_svd
+
+        size = min(self.vector_size, information.shape[0])
+        generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(self.seed)))
+        left, values, right = randomized_svd(
+            information, size, n_oversamples=OVERSAMPLES, n_iter=ITERATIONS, random_state=generator
+        )
+        missing = ((0, 0), (0, self.vector_size - size))
+        vectors, contexts = (np.pad(side * np.sqrt(values), missing) for side in (left, right.T))
+        return vectors.astype(np.float32), contexts.astype(np.float32)

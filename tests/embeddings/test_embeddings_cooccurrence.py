@@ -1,0 +1,132 @@
+"""Co-occurrence: its counts, its information and its factors against numpy and a world with an answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cluster_world import CLUSTER, N_CLUSTERS, cluster_lists, cluster_share, shuffled
+
+from item2vec.embeddings import Cooccurrence, ItemVectors
+from item2vec.errors import ConfigError, EmptyDataError, UsageError
+from item2vec.sessions import Sessions
+
+CHANCE = (CLUSTER - 1) / (N_CLUSTERS * CLUSTER - 1)
+
+
+def random_log(n: int = 150, n_items: int = 20, seed: int = 3) -> tuple[Sessions, list[list[int]]]:
+    rng = np.random.default_rng(seed)
+    lists = [rng.integers(0, n_items, rng.integers(1, 9)).tolist() for _ in range(n)]
+    return Sessions.from_lists(lists, weights=rng.choice([1.0, 5.0], n)), lists
+
+
+def referee(sessions, lists, ids, window=5, negative=1, ns_exponent=0.75, shrink=True, forward=False):
+    """Fill the matrix pair by pair, as the docstring says."""
+    place = {item: row for row, item in enumerate(ids)}
+    counts = np.zeros((len(ids), len(ids)))
+    for session, weight in zip(lists, sessions.weights, strict=True):
+        for at, a in enumerate(session):
+            for to, b in enumerate(session):
+                distance = to - at if forward else abs(to - at)
+                if 1 <= distance <= window:
+                    near = (window - distance + 1) / window if shrink else 1.0
+                    counts[place[a], place[b]] += weight * near
+    smooth = counts.sum(0) ** ns_exponent
+    with np.errstate(divide="ignore"):
+        values = np.log(counts * smooth.sum() / np.outer(counts.sum(1), smooth)) - np.log(negative)
+    return np.maximum(values, 0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"window": 2, "shrink_windows": False}, {"forward_only": True}, {"negative": 2, "ns_exponent": 1.0}],
+)
+def test_with_every_dimension_the_vectors_give_the_information_back(options):
+    sessions, lists = random_log()
+    vectors = Cooccurrence(vector_size=24, **options).fit(sessions).item_vectors_
+    words = {"shrink_windows": "shrink", "forward_only": "forward"}
+    expected = referee(sessions, lists, vectors.ids, **{words.get(k, k): v for k, v in options.items()})
+    assert expected.max() > 0.2
+    np.testing.assert_allclose(vectors.vectors @ vectors.context_vectors.T, expected, atol=1e-4)
+    assert not vectors.vectors[:, 20:].any()  # beyond the rank
+
+
+def test_fewer_dimensions_are_nearly_the_best_approximation():
+    sessions, lists = random_log()
+    vectors = Cooccurrence(vector_size=5).fit(sessions).item_vectors_
+    expected = referee(sessions, lists, vectors.ids)
+    left, values, right = np.linalg.svd(expected)
+    best = np.linalg.norm(expected - (left[:, :5] * values[:5]) @ right[:5])
+    assert np.linalg.norm(expected - vectors.vectors @ vectors.context_vectors.T) < 1.01 * best
+
+
+def test_the_whole_session_is_one_window():
+    sessions, lists = random_log()
+    vectors = Cooccurrence(vector_size=20, window="session").fit(sessions).item_vectors_
+    expected = referee(sessions, lists, vectors.ids, window=99, shrink=False)
+    np.testing.assert_allclose(vectors.vectors @ vectors.context_vectors.T, expected, atol=1e-4)
+
+
+def test_neighbours_are_of_the_cluster_and_of_none_once_the_clicks_are_shuffled():
+    lists = cluster_lists(1500)
+    found, control = (
+        cluster_share(Cooccurrence(vector_size=16).fit(Sessions.from_lists(clicks)).item_vectors_)
+        for clicks in (lists, shuffled(lists))
+    )
+    assert found > 0.95
+    assert control < 3 * CHANCE
+
+
+def test_it_is_reproducible_by_its_seed_and_changes_nothing():
+    sessions, _ = random_log()
+    before = [sessions.tokens.copy(), sessions.offsets.copy()]
+    first, again, other = (
+        Cooccurrence(vector_size=4, seed=seed).fit(sessions).item_vectors_ for seed in (7, 7, 2**60)
+    )
+    np.testing.assert_array_equal(first.vectors, again.vectors)
+    assert isinstance(other, ItemVectors)
+    assert (first.vectors != other.vectors).any()
+    for old, new in zip(before, [sessions.tokens, sessions.offsets], strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_rare_items_are_left_out_before_windows_are_formed():
+    lists = [["a", "rare", "b"], ["a", "b"], ["c", "d"], ["c", "d"]]
+    vectors = Cooccurrence(vector_size=4, window=1, min_count=2).fit(Sessions.from_lists(lists)).item_vectors_
+    assert vectors.ids == ["a", "b", "c", "d"]
+    assert vectors.vectors[0] @ vectors.context_vectors[1] > 1  # a and b are neighbours in both sessions
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"vector_size": 0}, "vector_size is 0"),
+        ({"window": "all"}, "window is 'all'"),
+        ({"negative": 0}, "negative is 0"),
+        ({"ns_exponent": float("nan")}, "ns_exponent is nan"),
+        ({"forward_only": 1}, "forward_only is 1"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_bad_hyperparameters_are_refused(params, words):
+    with pytest.raises(ConfigError, match=words):
+        Cooccurrence(**params).fit(Sessions.from_lists([["a", "b"]]))
+
+
+def test_bad_data_is_refused_in_words():
+    with pytest.raises(UsageError, match="fit takes Sessions"):
+        Cooccurrence().fit([["a", "b"]])
+    with pytest.raises(EmptyDataError, match="none of the 2 sessions has two clicks"):
+        Cooccurrence().fit(Sessions.from_lists([["a"], ["b"]]))
+    with pytest.raises(EmptyDataError, match="no two items are clicked together"):
+        Cooccurrence().fit(Sessions.from_lists([["a"], ["b"]], booked=[["b"], []]))
+    with pytest.raises(EmptyDataError, match="lower negative"):
+        Cooccurrence(negative=1000).fit(Sessions.from_lists([["a", "b"]]))
+
+
+def test_parameters_go_by_name():
+    model = Cooccurrence(vector_size=7)
+    assert Cooccurrence(**model.get_params()).get_params() == model.get_params()
+    assert model.set_params(window="session") is model
+    assert repr(model) == "Cooccurrence(vector_size=7, window='session')"
+    with pytest.raises(ConfigError, match="unknown hyper-parameter 'epochs'"):
+        model.set_params(epochs=3)
