@@ -12,6 +12,7 @@ import pytest
 from item2vec.embeddings import ItemVectors
 from item2vec.errors import DataError, EmptyDataError, Item2VecError, LeakError, UsageError
 from item2vec.evaluation import (
+    booked_rank,
     evaluate_next_item,
     fit_baselines,
     index_recall,
@@ -270,6 +271,95 @@ def test_long_term(name):
     found = figures(run())
     check(found, expected)
     if found["n_cases"] == 0:
+        assert found["insufficient"].startswith("insufficient data: ")
+
+
+def booked(lists, bookings, names=("popularity",), markets=MARKETS, train=TRAIN, **options):
+    test = Sessions.from_lists(lists, booked=bookings, markets=markets) if lists else TRAIN.take([])
+    return booked_rank(fit_baselines(names, train), test, n_bootstrap=20, **{"min_cases": 1, **options})
+
+
+BOOKED_RANK = {
+    "empty booked lists": (
+        lambda: booked([["a", "b"], ["b", "c"]], [[], []]),
+        {
+            "n_cases": 0,
+            "n_sessions": 0,
+            "mean_candidates": None,
+            "lines/popularity/before/mean_rank/value": None,
+        },
+    ),
+    "no test session": (
+        lambda: booked([], []),
+        {"n_cases": 0, "lines/popularity/all/normalised/value": None},
+    ),
+    "no market": (
+        lambda: booked([["a", "b"]], [["b"]], markets=None),
+        {
+            "n_cases": 0,
+            "excluded/bookings of a listing without a market": 1,
+            "lines/popularity/all/mean_rank/value": None,
+            "lines/popularity/seeds/mean_rank": [None],
+        },
+    ),
+    "only unseen listings": (
+        lambda: booked([["x", "y", "y"]], [["y"]], markets={**MARKETS, "x": "P", "y": "P"}),
+        {"n_cases": 0, "excluded/lists of one candidate": 3},  # no scorer knows another one there
+    ),
+    "the booked listing outside the catalogue": (
+        lambda: booked([["a", "b"]], [["y"]], markets={**MARKETS, "y": "P"}),
+        {
+            "n_cases": 2,
+            "lines/popularity/n_unseen_booked": 2,
+            "lines/popularity/all/normalised/value": 1.0,  # behind all that are known
+        },
+    ),
+    "a market of one listing": (
+        lambda: booked([["c", "c"]], [["c"]]),
+        {"n_cases": 0, "excluded/lists of one candidate": 2},
+    ),
+    "one-click sessions on what was booked": (
+        lambda: booked([["a"], ["b"]], [["a"], ["b"]]),
+        {
+            "n_cases": 2,
+            "lines/popularity/before/n": 0,  # its own click is not before it
+            "lines/popularity/before/mean_rank/value": None,
+            "lines/popularity/all/n": 2,
+        },
+    ),
+    "one session": (
+        lambda: booked([["a", "b"]], [["b"]]),
+        {"lines/popularity/all/mean_rank/low": None, "lines/popularity/all/n_sessions": 1},
+    ),
+    "too few cases for a position": (
+        lambda: booked([["a", "b"]], [["b"]], min_cases=100),
+        {
+            "lines/popularity/all/by_position/0": {
+                "position": 1,
+                "n": 1,
+                "mean_rank": None,
+                "normalised": None,
+            }
+        },
+    ),
+    "a scorer without an answer": (
+        lambda: booked_rank(
+            {"mute": Mute()},
+            Sessions.from_lists([["a", "b"]], booked=[["b"]], markets=MARKETS),
+            n_bootstrap=20,
+            min_cases=1,
+        ),
+        {"n_cases": 1, "excluded/lists of one candidate": 1, "lines/mute/all/normalised/value": 0.5},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOOKED_RANK)
+def test_booked_rank(name):
+    run, expected = BOOKED_RANK[name]
+    found = figures(run())
+    check(found, expected)
+    if not at(found, f"lines/{next(iter(found['lines']))}/before/n"):
         assert found["insufficient"].startswith("insufficient data: ")
 
 
