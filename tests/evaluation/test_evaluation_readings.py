@@ -91,6 +91,7 @@ def test_the_best_line_and_the_commonest_type():
         "b": {"before": {"mean_rank": interval(4.5, 4, 6)}},
         "c": {"before": {"mean_rank": None}},
         "d": {"before": {"mean_rank": interval(None, None, None)}},
+        "production order": {"before": {"mean_rank": interval(1.0, 1, 1)}},
     }
     assert lowest_rank(lines) == "b"
     assert lowest_rank({"c": lines["c"], "d": lines["d"]}) is lowest_rank({}) is None

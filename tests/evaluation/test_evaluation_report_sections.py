@@ -15,8 +15,11 @@ import pytest
 from item2vec.evaluation import (
     Popularity,
     ReportPayload,
+    booked_rank,
+    booked_ranking,
     evaluate_long_term,
     fit_long_term_baselines,
+    readings,
     write_report,
 )
 from item2vec.evaluation.booked_rank_plot import booked_rank_plot
@@ -320,7 +323,9 @@ def test_the_curve_says_how_to_read_it(full):
     assert "12 one candidate" in said
     assert full[0]["booked_rank"][0]["chance"] == {"mean_rank": 9.7, "normalised": 0.5}
     cards = full[2].said(None)
-    assert "3.0 eq. 5, pooled, the best of 7 orders; chance 9.7" in re.sub(r"(?<=\d)(?=eq)", " ", cards)
+    assert "3.0 eq. 5, pooled, the best line; production order 9.0; chance 9.7" in re.sub(
+        r"(?<=\d)(?=eq)", " ", cards
+    )
 
 
 def test_the_axis_runs_from_the_first_click_to_the_last(full):
@@ -387,6 +392,24 @@ def test_too_little_data_is_said(part, tmp_path):
         _, text, page = written(tmp_path, long_term=Result(found))
     assert f"No booking, {HOSTILE}." in page.said(part)
     assert "<table" not in text.split(f'id="{part}"')[1].split("</section>")[0]
+
+
+def test_a_real_booked_rank_fits_the_page(tmp_path):
+    rng = np.random.default_rng(0)
+    markets = dict.fromkeys(range(0, 40, 2), "b")
+    lists = [(2 * rng.integers(0, 20, 6)).tolist() for _ in range(60)]
+    booked = [[int(2 * rng.integers(0, 20))] for _ in lists]
+    train = Sessions.from_lists(lists, markets=markets)
+    test = Sessions.from_lists(lists, booked=booked, markets=markets)
+    result = booked_rank({"popularity": Popularity().fit(train)}, test, min_cases=10, n_bootstrap=50)
+    found, text, page = written(tmp_path, booked_rank=[result])
+    rank = found["booked_rank"][0]["lines"]["popularity"]["before"]["mean_rank"]
+    row = next(row for row in rows(text, "booked-rank") if row[0] == "popularity")
+    assert row[1] == f"{rank['value']:.2f} [{rank['low']:.2f}, {rank['high']:.2f}]"
+    mean = found["booked_rank"][0]["mean_candidates"]
+    assert f"{mean:.1f} candidates on average" in page.said("booked-rank")
+    assert text.count("<svg") >= 2  # before the first click, and every case
+    assert readings.PRODUCTION == booked_ranking.PRODUCTION
 
 
 def test_a_real_long_term_result_fits_the_page(tmp_path):

@@ -15,9 +15,9 @@ from item2vec.evaluation.drawing import (
     style_axes,
     to_svg,
 )
+from item2vec.evaluation.readings import PRODUCTION
 
 SHORTEST = 8  # positions on the axis, however few have cases enough
-PRODUCTION = "production order"  # the line to beat is drawn in grey, whatever its place
 
 
 def booked_rank_plot(
@@ -57,6 +57,7 @@ def booked_rank_plot(
     style_axes(axes)
     farthest = min(max(*drawn, SHORTEST), max(counts))
     span = range(farthest, min(counts) - 1, -1)
+    # The line to beat is drawn in grey, whatever its place.
     palette = dict(zip([line for line in lines if line != PRODUCTION], colours(len(lines)), strict=False))
     for shift, (line, found) in zip(side_by_side(len(lines)), points.items(), strict=True):
         ranks = [found[at][figure_of] if at in found else None for at in span]

@@ -17,6 +17,7 @@ FLOW = (
     *("emptied", "too_short"),
     *("booked_clicked", "booked_market", "unattributed", "kept"),
 )
+PRODUCTION = "production order"  # the line of the lists as they were shown
 SLICES = {  # kinds of next-item cases, as the report explains them
     "head": "the target is one of the items with the first half of all training clicks",
     "torso": "of the next 30 %",
@@ -119,8 +120,8 @@ def chance(k: int, n_items: int) -> dict[str, float] | None:
 
 
 def lowest_rank(lines: Mapping[str, Any]) -> str | None:
-    """Name the line of a booked-rank result that is best before the first click; None without a case."""
-    found = {name: line["before"]["mean_rank"] for name, line in lines.items()}
+    """Name the line that is best before the first click, production's own apart; None without a case."""
+    found = {name: line["before"]["mean_rank"] for name, line in lines.items() if name != PRODUCTION}
     ranks = {name: one["value"] for name, one in found.items() if one and one["value"] is not None}
     return min(ranks, key=ranks.__getitem__) if ranks else None
 

@@ -125,6 +125,7 @@ def write_report(out_dir: str | Path, payload: ReportPayload) -> tuple[Path, Pat
             "plots": draw(payload, figures),
             "notes": list(payload.notes),
             "slice_words": readings.SLICES,
+            "production": readings.PRODUCTION,
         },
     )
     folder = Path(out_dir)
