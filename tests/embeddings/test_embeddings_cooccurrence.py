@@ -13,9 +13,13 @@ from item2vec.sessions import Sessions
 CHANCE = (CLUSTER - 1) / (N_CLUSTERS * CLUSTER - 1)
 
 
-def random_log(n: int = 150, n_items: int = 20, seed: int = 3) -> tuple[Sessions, list[list[int]]]:
+def random_log(n: int = 150, seed: int = 3) -> tuple[Sessions, list[list[int]]]:
+    """Weighted sessions over 20 items, each mostly within a group of five."""
     rng = np.random.default_rng(seed)
-    lists = [rng.integers(0, n_items, rng.integers(1, 9)).tolist() for _ in range(n)]
+    lists = []
+    for _ in range(n):
+        items = 5 * rng.integers(0, 4) + rng.integers(0, 7, rng.integers(1, 9))
+        lists.append((items % 20).tolist())
     return Sessions.from_lists(lists, weights=rng.choice([1.0, 5.0], n)), lists
 
 
@@ -94,6 +98,15 @@ def test_rare_items_are_left_out_before_windows_are_formed():
     vectors = Cooccurrence(vector_size=4, window=1, min_count=2).fit(Sessions.from_lists(lists)).item_vectors_
     assert vectors.ids == ["a", "b", "c", "d"]
     assert vectors.vectors[0] @ vectors.context_vectors[1] > 1  # a and b are neighbours in both sessions
+
+
+def test_an_item_that_nothing_is_known_of_has_no_vector():
+    lists = [["a", "b"], ["a", "b"], ["c", "d"], ["lonely"]]
+    vectors = Cooccurrence(vector_size=4).fit(Sessions.from_lists(lists)).item_vectors_
+    assert vectors.ids == ["a", "b", "c", "d"]
+    assert vectors.counts.tolist() == [2, 2, 1, 1]
+    first_only = Cooccurrence(vector_size=1).fit(Sessions.from_lists(lists)).item_vectors_
+    assert set(first_only.ids) in ({"a", "b"}, {"c", "d"})  # one factor tells of one pair only
 
 
 @pytest.mark.parametrize(

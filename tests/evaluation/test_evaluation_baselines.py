@@ -169,6 +169,13 @@ def test_baselines_by_name_leave_out_what_the_data_cannot_answer():
     assert list(fit_baselines(["market_popularity"], Sessions.from_lists([["a"]], markets={"a": "P"})))
 
 
+def test_every_baseline_bears_items_that_meet_no_other():
+    train = Sessions.from_lists([["a", "b"], ["a", "b"], ["lonely"], ["c", "c"]])
+    names = ["popularity", "item_knn", "sequential_rules", "session_knn", "cooccurrence"]
+    for name, scorer in fit_baselines(names, train).items():
+        assert np.isfinite(scorer.scores([history(scorer, "a")])).any(), name
+
+
 def test_baselines_order_as_they_should_on_sessions_with_structure():
     """Items of a group follow each other in a ring: rules know the way, neighbours only the group."""
     rng = np.random.default_rng(4)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from item2vec.embeddings.hyperparameters import check_hyperparameters
 from item2vec.embeddings.item_vectors import ItemVectors
 from item2vec.embeddings.parameters import Estimator
 from item2vec.errors import EmptyDataError, UsageError
+from item2vec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from item2vec.sessions.container import Sessions
 
 OVERSAMPLES, ITERATIONS = 10, 4  # of the randomised SVD; scikit-learn's usual ones
+NOTHING = 1e-6  # of the longest vector: what float32 leaves of an item that is in none of the factors
 
 
 class Cooccurrence(Estimator):
@@ -54,8 +57,8 @@ class Cooccurrence(Estimator):
     Attributes
     ----------
     item_vectors_ : ItemVectors
-        Vectors and context vectors of every item that was frequent enough; an item without a positive entry
-        has zeros.
+        Vectors and context vectors. An item that was too rare, or of which the factors say nothing (it was
+        never clicked beside another one more often than by chance), has none.
     """
 
     def __init__(
@@ -97,8 +100,11 @@ class Cooccurrence(Estimator):
         from item2vec.embeddings.corpus import build_corpus
 
         vocabulary, corpus = build_corpus(sessions, self.min_count, sample=0.0)
-        information = self._information(self._counts(corpus, len(vocabulary)))
-        self.item_vectors_ = ItemVectors(vocabulary, *self._factors(information))
+        vectors, contexts = self._factors(self._information(self._counts(corpus, len(vocabulary))))
+        lengths = np.linalg.norm(vectors, axis=1)
+        told = lengths > NOTHING * lengths.max()
+        known = Vocabulary(vocabulary.ids.filter(pa.array(told)), vocabulary.counts[told])
+        self.item_vectors_ = ItemVectors(known, vectors[told], contexts[told])
         return self
 
     def _counts(self, corpus: Corpus, n_items: int) -> csr_array:
