@@ -204,6 +204,15 @@ def test_bad_calls():
         evaluate_next_item({}, test)
     with pytest.raises(UsageError, match="k=0"):
         evaluate_next_item({"s": Fixed(["a"], [1])}, test, k=0)
+    with pytest.raises(UsageError, match="n_bootstrap=-1"):
+        evaluate_next_item({"s": Fixed(["a"], [1])}, test, n_bootstrap=-1)
+    for few in (0, -3):
+        with pytest.raises(UsageError, match=f"max_sessions={few}"):
+            evaluate_next_item({"s": Fixed(["a"], [1])}, test, max_sessions=few)
+    with pytest.raises(DataError, match="id_type"):  # one of several scorers
+        evaluate_next_item({"s": Fixed(["a"], [1]), "t": Fixed([1], [1])}, test)
+    no_intervals = evaluate_next_item({"s": Fixed(["a"], [1])}, test, n_bootstrap=0).scorers["s"]
+    assert no_intervals.recall.to_json() == {"value": 0, "low": None, "high": None}
     with pytest.raises(UsageError, match="one row per history"):
         evaluate_next_item({"s": Short(["a", "b"], [1, 2])}, test)
     with pytest.raises(DataError, match="id_type"):

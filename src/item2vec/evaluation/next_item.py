@@ -28,9 +28,7 @@ from item2vec.evaluation.scorer import Scorer
 from item2vec.evaluation.slices import case_slices, popularity_slices
 from item2vec.sessions import Sessions
 
-SCORE_BYTES = (
-    24 * 2**20
-)  # one batch of scores: larger ones are slower, for their pages are given back each time
+SCORE_BYTES = 24 * 2**20  # one batch of scores; larger ones are slower, as their pages are new each time
 LEAST_ROWS = 16  # of a batch, however large the catalogue: fewer make the product of two matrices slow
 
 
@@ -87,32 +85,40 @@ def evaluate_next_item(
     Raises
     ------
     UsageError
-        If there is no scorer, `k` is below 1, or a scorer answers with the wrong shape.
+        If there is no scorer, a number is out of its range, or a scorer answers with the wrong shape.
     DataError
         If item ids of scorers and sessions are of different types; a LeakError if `train` or a scorer knows
         what the test asks for; an EmptyDataError if `train` has no click.
     """
     methods = scorers_by_seed(scorers)
-    if k < 1:
-        raise UsageError(f"k={k}: a list holds at least one item")
+    _check_numbers(k, n_bootstrap, max_sessions)
     if train is not None:
         from item2vec.evaluation.leaks import check_no_leak
 
         check_no_leak(scorers, train, test, first_targets)
     cases = prefix_cases(test, first_targets, max_sessions, seed, relevant)
     known = None if train is None else _known(train, test, cases)
+    prefixes = {name: KnownPrefixes(test, cases, seeds[0].vocabulary) for name, seeds in methods.items()}
     n_catalogue = _n_catalogue(methods)
     figures: dict[str, ScorerFigures] = {}
     means: dict[str, Means] = {}
     n_asked = len(cases) * sum(map(len, methods.values()))
     with tqdm(total=n_asked, unit="prefix", disable=not show_progress) as bar:
         for name, seeds in methods.items():
-            prefixes = KnownPrefixes(test, cases, seeds[0].vocabulary)
-            answers = [_answers(name, scorer, prefixes, cases, k, bar) for scorer in seeds]
+            answers = [_answers(name, scorer, prefixes[name], cases, k, bar) for scorer in seeds]
             per_case = case_figures(answers, cases, k, known)
             means[name] = bootstrap_means(per_case, cases.session_nums, n_bootstrap, seed)
             figures[name] = scorer_figures(answers, cases, k, means[name], known, n_catalogue)
     return NextItemResult(k, relevant, figures, paired_differences(means), cases, n_catalogue)
+
+
+def _check_numbers(k: int, n_bootstrap: int, max_sessions: int | None) -> None:
+    if k < 1:
+        raise UsageError(f"k={k}: a list holds at least one item")
+    if n_bootstrap < 0:
+        raise UsageError(f"n_bootstrap={n_bootstrap}: give 1,000 or so, or 0 for no intervals")
+    if max_sessions is not None and max_sessions < 1:
+        raise UsageError(f"max_sessions={max_sessions}: evaluate at least one session, or all with None")
 
 
 def _known(train: Sessions, test: Sessions, cases: PrefixCases) -> KnownCases:
@@ -137,7 +143,7 @@ def _answers(
     ranks = np.full(len(prefixes.targets), np.inf)
     lists = np.full((len(cases), k), -1, np.int32)
     for part, histories in prefixes.batches(min(2048, max(LEAST_ROWS, SCORE_BYTES // (4 * max(n_items, 1))))):
-        scores = scorer.scores(histories)
+        scores = np.asarray(scorer.scores(histories))
         if scores.shape != (len(histories), n_items):
             raise UsageError(
                 f"scorer {name!r} answered {scores.shape} for {len(histories)} histories and {n_items} items;"
