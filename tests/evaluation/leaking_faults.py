@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from faults import fault
 
-SPLITS = "evaluation/splits.py"
 LEAKS = "evaluation/leaks.py"
+LONG_TERM = "evaluation/long_term.py"
+SMALL_LOG = "small_logs::test_a_test_of_new_items_alone_is_no_silent_zero"
+SPLITS = "evaluation/splits.py"
 
 LEAKING = [
     fault(
@@ -132,6 +134,48 @@ LEAKING = [
         "enumerate(seeds, 1)",
         "enumerate(seeds[:1], 1)",
         "leaks::test_a_leak_is_refused_and_named",
+        slow=True,
+    ),
+    fault(
+        "the next-item protocol forgets the guard",
+        "evaluation/next_item.py",
+        "        check_no_leak(scorers, train, test, first_targets)\n",
+        "",
+        "next_item::test_a_leak_is_refused_before_anything_is_measured",
+        "bad_input::test_what_cannot_be_measured_is_refused_in_words",
+        slow=True,
+    ),
+    fault(
+        "the long-term protocol forgets the guard",
+        LONG_TERM,
+        "    check_no_leak(scorers, train, test, first)\n",
+        "",
+        "bad_input::test_what_cannot_be_measured_is_refused_in_words",
+        "long_term::test_bad_input",
+        slow=True,
+    ),
+    fault(
+        "the measured twin trains on the whole log",
+        "run/measure.py",
+        "train_twins(config, split.train,",
+        "train_twins(config, open_sessions(inputs),",
+        SMALL_LOG,
+        slow=True,
+    ),
+    fault(
+        "the baselines of a run are fitted on the whole log",
+        "run/protocols.py",
+        "fit_baselines(settings.baselines, split.train)",
+        "fit_baselines(settings.baselines, open_sessions(inputs))",
+        SMALL_LOG,
+        slow=True,
+    ),
+    fault(
+        "what re-ranks the booked listings is fitted on the whole log",
+        "run/protocols.py",
+        "Popularity().fit(split.train)",
+        "Popularity().fit(open_sessions(inputs))",
+        "tests/test_run_protocols.py::test_what_was_booked_is_ranked_in_its_search_and_in_its_market",
         slow=True,
     ),
 ]

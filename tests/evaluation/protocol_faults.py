@@ -1,122 +1,15 @@
-"""Faults in the baselines, in the protocols beyond the next item, and in how a run composes them."""
+"""Faults in the protocols of stays and of booked listings."""
 
 from __future__ import annotations
 
 from faults import fault
 
 CASES = "evaluation/booked_cases.py"
-ITEM_KNN = "evaluation/baselines/item_knn.py"
 LONG_TERM = "evaluation/long_term.py"
-NEIGHBOURS = "evaluation/neighbours.py"
-POPULARITY = "evaluation/baselines/popularity.py"
 RANK_RESULT = "evaluation/booked_rank_result.py"
-RULES = "evaluation/baselines/sequential_rules.py"
-SESSION_KNN = "evaluation/baselines/session_knn.py"
+SEARCHES = "evaluation/searches.py"
 STAYS = "evaluation/stays.py"
 STAY_RANKS = "evaluation/stay_ranks.py"
-TYPES = "evaluation/baselines/types.py"
-
-BASELINES = [
-    fault(
-        "popularity counts bookings",
-        POPULARITY,
-        "counts = np.bincount(sessions.tokens, minlength=sessions.n_items)",
-        "counts = np.bincount(np.append(sessions.tokens, sessions.booked), minlength=sessions.n_items)",
-        "baselines::test_popularity_counts_clicks",
-    ),
-    fault(
-        "the market is the first click's",
-        POPULARITY,
-        "self._markets != known[-1]",
-        "self._markets != known[0]",
-        "baselines::test_popularity_of_the_market_of_the_last_click",
-        slow=True,
-    ),
-    fault(
-        "an item is its own nearest neighbour",
-        ITEM_KNN,
-        "others = columns != rows + start",
-        "others = columns >= 0",
-        "baselines::test_item_knn_by_hand",
-    ),
-    fault(
-        "item-kNN forgets its regularisation",
-        ITEM_KNN,
-        "np.sqrt(self.vocabulary.counts + self.regularization)",
-        "np.sqrt(self.vocabulary.counts)",
-        "baselines::test_item_knn_by_hand",
-        slow=True,
-    ),
-    fault(
-        "item-kNN keeps the farthest",
-        ITEM_KNN,
-        "np.lexsort((columns, -similarities, rows))",
-        "np.lexsort((columns, similarities, rows))",
-        "baselines::test_item_knn_keeps_the_nearest",
-        slow=True,
-    ),
-    fault(
-        "older clicks weigh more",
-        "evaluation/baselines/click_matrix.py",
-        "age = np.repeat(offsets[1:], np.diff(offsets)) - 1 - np.arange(len(items))",
-        "age = np.arange(len(items)) - np.repeat(offsets[:-1], np.diff(offsets))",
-        "baselines::test_item_knn_by_hand",
-    ),
-    fault(
-        "rules lead across the wall between sessions",
-        RULES,
-        "starts = np.flatnonzero(left > distance)",
-        "starts = np.flatnonzero(left[: len(items) - distance] > 0)",
-        "baselines::test_sequential_rules_by_hand",
-    ),
-    fault(
-        "rules weigh all distances the same",
-        RULES,
-        "np.full(len(starts), 1 / distance)",
-        "np.full(len(starts), 1.0)",
-        "baselines::test_sequential_rules_by_hand",
-        slow=True,
-    ),
-    fault(
-        "rules lead backwards",
-        RULES,
-        "pairs = (items[starts], items[starts + distance])",
-        "pairs = (items[starts + distance], items[starts])",
-        "baselines::test_sequential_rules_by_hand",
-        slow=True,
-    ),
-    fault(
-        "session-kNN compares the oldest sessions",
-        SESSION_KNN,
-        "np.sort(found)[::-1][:sample_size]",
-        "np.sort(found)[:sample_size]",
-        "baselines::test_session_knn_by_hand",
-        slow=True,
-    ),
-    fault(
-        "session-kNN forgets how rare an item is",
-        SESSION_KNN,
-        "self._idf = np.log(len(sessions) / n_with)",
-        "self._idf = np.ones(len(n_with))",
-        "baselines::test_session_knn_by_hand",
-        slow=True,
-    ),
-    fault(
-        "the votes of one history leak into the next",
-        SESSION_KNN,
-        "        similarity[candidates] = 0.0\n",
-        "",
-        "known_answers::test_a_batch_is_answered_like_single_questions",
-        slow=True,
-    ),
-    fault(
-        "types follow each other from user to user",
-        TYPES,
-        "pairs = users[1:] == users[:-1]",
-        "pairs = users[1:] >= users[:-1]",
-        "types::test_type_transitions_agree_with_plain_python",
-    ),
-]
 
 PROTOCOLS = [
     fault(
@@ -217,69 +110,27 @@ PROTOCOLS = [
         slow=True,
     ),
     fault(
-        "chance counts the item itself",
-        NEIGHBOURS,
-        "group_sizes[group_nums] - 1, pair_sizes[pair_nums.ravel()] - 1",
-        "group_sizes[group_nums], pair_sizes[pair_nums.ravel()]",
-        "probes::test_agreement_against_brute_force_and_chance",
-    ),
-    fault(
-        "an item is its own neighbour",
-        NEIGHBOURS,
-        "        cosines[np.arange(len(part)), part] = -np.inf\n",
+        "booked rank reads searches made before the session",
+        SEARCHES,
+        "first_us > start_us AND ",
         "",
-        "probes::test_agreement_against_brute_force_and_chance",
+        "booked_rank::test_a_case_is_a_search_between_the_first_click_and_the_booking",
         slow=True,
     ),
     fault(
-        "an item's cosine with itself is averaged in",
-        "evaluation/probes.py",
-        " - np.diag(norms.reshape(-1, n).sum(axis=0))",
+        "booked rank reads searches made after the booking",
+        SEARCHES,
+        " AND first_us <= booked_us",
         "",
-        "probes::test_cosine_table_is_the_mean_over_all_pairs_of_one_market",
-    ),
-    fault(
-        "the index is praised for finding the query",
-        "evaluation/index_quality.py",
-        "others = items[(items >= 0) & (items != own[row])][:k]",
-        "others = items[items >= 0][:k]",
-        "probes::test_index_recall",
+        "booked_rank::test_a_case_is_a_search_between_the_first_click_and_the_booking",
         slow=True,
     ),
     fault(
-        "chance purity is that of the clusters",
-        "evaluation/geography.py",
-        "_purity(rng.permutation(clusters), markets[rows])",
-        "_purity(clusters, markets[rows])",
-        "geography::test_planted_markets_and_quarters_are_found",
-        slow=True,
-    ),
-]
-
-SMALL_LOG = "small_logs::test_a_test_of_new_items_alone_is_no_silent_zero"
-RUNS = [  # the guard refuses them
-    fault(
-        "the measured twin trains on the whole log",
-        "run/measure.py",
-        "train_twins(config, split.train,",
-        "train_twins(config, open_sessions(inputs),",
-        SMALL_LOG,
-        slow=True,
-    ),
-    fault(
-        "the baselines of a run are fitted on the whole log",
-        "run/protocols.py",
-        "fit_baselines(settings.baselines, split.train)",
-        "fit_baselines(settings.baselines, open_sessions(inputs))",
-        SMALL_LOG,
-        slow=True,
-    ),
-    fault(
-        "what re-ranks the booked listings is fitted on the whole log",
-        "run/protocols.py",
-        "Popularity().fit(split.train)",
-        "Popularity().fit(open_sessions(inputs))",
-        "tests/test_run_protocols.py::test_what_was_booked_is_ranked_in_its_search_and_in_its_market",
+        "booked rank reads the lists of other users",
+        SEARCHES,
+        "FROM events JOIN chosen USING (user_id, search_id)",
+        "FROM events JOIN chosen USING (search_id)",
+        "booked_rank::test_a_case_is_a_search_between_the_first_click_and_the_booking",
         slow=True,
     ),
 ]

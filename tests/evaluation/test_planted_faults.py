@@ -9,16 +9,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from baseline_faults import BASELINES
+from describing_faults import DESCRIBING
 from leaking_faults import LEAKING
 from measuring_faults import MEASURING
-from protocol_faults import BASELINES, PROTOCOLS, RUNS
+from protocol_faults import PROTOCOLS
 
 from faults import Fault
 from patched_package import copied_package, unpatchable
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-FAULTS = [*LEAKING, *MEASURING, *BASELINES, *PROTOCOLS, *RUNS]
+FAULTS = [*LEAKING, *MEASURING, *DESCRIBING, *BASELINES, *PROTOCOLS]
 
 
 def test_every_fault_is_planted_where_it_says() -> None:
