@@ -288,3 +288,13 @@ def test_an_empty_test_has_no_case():
         {"p": Popularity().fit(TRAIN)}, TEST, ITEMS, train=TRAIN, first_targets=np.array([2])
     )
     assert nothing_new.n_cases == 0
+
+
+def test_a_scorer_without_items_misses_everything():
+    table = pa.table({"item_id": [1, 2], "market": ["P", "P"], "listing_type": ["x", "y"]})
+    train = shifted(booked([[1, 2, 1]]))
+    scorers = {"nobody": Fixed([], 0), "p": Popularity().fit(train)}
+    result = evaluate_long_term(scorers, booked([[1, 2], [2]]), table, train=train)
+    nobody = result.scorers["nobody"]
+    assert (nobody.recall.value, nobody.type_accuracy.value, result.scorers["p"].recall.value) == (0, 0, 100)
+    assert (nobody.n_unseen_targets, nobody.n_unseen_histories, nobody.n_empty_answers) == (3, 1, 3)

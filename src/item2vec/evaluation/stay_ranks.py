@@ -50,8 +50,9 @@ class Candidates:
     ----------
     columns : ndarray of int64, shape (n_candidates,)
         Item numbers, sorted by type; those without a type come first.
-    places : ndarray of int32, shape (n_items,)
-        Position of each item in `columns`, −1 for the items of other markets.
+    places : ndarray of int32, shape (n_items + 1,)
+        Position of each item among the `columns` of its own market, shared by all markets; the last is −1,
+        so that an unknown item (−1) has no place.
     types : ndarray of int64, shape (n_types,)
         Types in the market, ascending.
     type_starts : ndarray of int64, shape (n_types,)
@@ -62,19 +63,6 @@ class Candidates:
     places: npt.NDArray[np.int32]
     types: npt.NDArray[np.int64]
     type_starts: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, catalogue: Catalogue, vocabulary: Vocabulary, market: int) -> Candidates:
-        """Return the items of a vocabulary that lie in one market."""
-        nums = catalogue.vocabulary.nums(vocabulary.ids)
-        columns = np.flatnonzero(catalogue.markets[nums] == market)
-        types = catalogue.types[nums[columns]]
-        order = np.argsort(types, kind="stable")
-        columns, types = columns[order], types[order]
-        places = np.full(len(nums), -1, np.int32)
-        places[columns] = np.arange(len(columns))
-        known, starts = np.unique(types, return_index=True)
-        return cls(columns, places, known[known >= 0], starts[known >= 0])
 
     def ranks(
         self,
@@ -103,7 +91,7 @@ class Candidates:
 
         here = scores[:, self.columns]
         here[np.isnan(here)] = -np.inf
-        places = np.where(targets >= 0, self.places[targets], -1).astype(np.int32)
+        places = self.places[targets]
         empty: npt.NDArray[np.bool_] = (here == -np.inf).all(axis=1)
         if not len(self.types):
             return target_ranks(here, places), np.full(len(scores), np.inf), empty
@@ -111,6 +99,24 @@ class Candidates:
         found = np.minimum(np.searchsorted(self.types, types), len(self.types) - 1)
         type_places = np.where(self.types[found] == types, found, -1).astype(np.int32)
         return target_ranks(here, places), target_ranks(best, type_places), empty
+
+
+def candidates_by_market(
+    catalogue: Catalogue, vocabulary: Vocabulary, markets: npt.NDArray[np.int64]
+) -> dict[int, Candidates]:
+    """Return the items of a vocabulary that lie in each of the markets."""
+    nums = catalogue.vocabulary.nums(vocabulary.ids)
+    item_markets, types = catalogue.markets[nums], catalogue.types[nums]
+    order = np.lexsort((types, item_markets))
+    ordered = item_markets[order]
+    places = np.full(len(nums) + 1, -1, np.int32)
+    places[order] = np.arange(len(nums)) - np.searchsorted(ordered, ordered)
+    found = {}
+    for market in np.unique(markets).tolist():
+        columns = order[np.searchsorted(ordered, market) : np.searchsorted(ordered, market, "right")]
+        known, starts = np.unique(types[columns], return_index=True)
+        found[market] = Candidates(columns, places, known[known >= 0], starts[known >= 0])
+    return found
 
 
 def rank_stays(
@@ -124,14 +130,12 @@ def rank_stays(
     """Rank the targets of all cases under every seed of one method."""
     vocabulary = seeds[0].vocabulary
     prefixes = KnownPrefixes(test, cases.prefixes, vocabulary)
-    markets = {
-        market: Candidates.of(catalogue, vocabulary, market) for market in np.unique(cases.markets).tolist()
-    }
+    markets = candidates_by_market(catalogue, vocabulary, cases.markets)
     shape = (len(seeds), len(cases))
     ranks, type_ranks = np.full(shape, np.inf), np.full(shape, np.inf)
     empty, backed_off = np.zeros(shape, bool), np.zeros(shape, bool)
     says = isinstance(seeds[0], BacksOff)
-    rows = min(2048, max(1, SCORE_BYTES // (4 * len(vocabulary))))
+    rows = min(2048, max(1, SCORE_BYTES // (4 * max(1, len(vocabulary)))))
     for number, scorer in enumerate(seeds):
         for part, histories in prefixes.batches(rows):
             scores = _scores(name, scorer, histories)
