@@ -102,7 +102,7 @@ BASELINES = [
         SESSION_KNN,
         "        similarity[candidates] = 0.0\n",
         "",
-        "known_answers::test_a_batch_is_answered_like_single_questions",
+        "scorers::test_a_batch_answers_as_one_by_one",
         slow=True,
     ),
     fault(

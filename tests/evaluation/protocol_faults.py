@@ -23,8 +23,8 @@ PROTOCOLS = [
     fault(
         "the candidates are of all markets",
         STAY_RANKS,
-        "np.flatnonzero(catalogue.markets[nums] == market)",
-        "np.flatnonzero(catalogue.markets[nums] >= 0)",
+        'np.searchsorted(ordered, market, "right")',
+        "len(ordered)",
         "long_term::test_agreement_with_a_referee_in_plain_python",
         slow=True,
     ),

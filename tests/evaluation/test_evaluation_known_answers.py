@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from item2vec.evaluation import EvaluateConfig, evaluate_next_item, fit_baselines
+from item2vec.evaluation import evaluate_next_item, fit_baselines
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
 
@@ -47,16 +45,3 @@ def test_an_unknown_item_moves_no_known_one():
         {"l": Listener()}, Sessions.from_lists([[99, 1, 98, 2, 3], [98, 4, 5]]), n_bootstrap=10
     )
     assert asked == [[], [1], [1], [1, 2], [], [4]]
-
-
-@pytest.mark.parametrize("name", get_args(get_args(EvaluateConfig.model_fields["baselines"].annotation)[0]))
-def test_a_batch_is_answered_like_single_questions(name):
-    rng = np.random.default_rng(0)
-    lists = [rng.integers(0, 12, rng.integers(2, 6)).tolist() for _ in range(40)]
-    markets = {item: "PQ"[item % 2] for item in range(12)}
-    (scorer,) = fit_baselines([name], Sessions.from_lists(lists, markets=markets)).values()
-    n_items = len(scorer.vocabulary)
-    histories = [rng.integers(0, n_items, length).astype(np.int32) for length in (3, 1, 0, 4, 1, 2, 6)]
-    alone = [scorer.scores([history])[0] for history in histories]
-    np.testing.assert_array_equal(scorer.scores(histories), np.stack(alone))
-    np.testing.assert_array_equal(scorer.scores(histories[::-1]), np.stack(alone[::-1]))
