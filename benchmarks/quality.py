@@ -1,0 +1,137 @@
+"""The baseline table on all of Diginetica's test prefixes: `python -m benchmarks.quality --help`.
+
+Every row is fitted on the training sessions and ranks all items after each prefix. Settings were chosen on
+the last tenth of the training lines, never on the test. Intervals are 95 % over sessions; rows that are
+trained are the mean of several seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import diginetica, machine
+from item2vec.embeddings import Cooccurrence, Item2Vec, ItemVectors
+from item2vec.evaluation import (
+    ItemKNN,
+    Popularity,
+    Scorer,
+    SequentialRules,
+    SessionKNN,
+    evaluate_next_item,
+)
+from item2vec.evaluation.baselines.popularity import click_vocabulary
+from item2vec.index.space import Mode
+from item2vec.recommendations import Recommender
+from item2vec.sessions.container import Sessions
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAINED = {"vector_size": 64, "window": 5, "epochs": 20, "alpha": 0.05}
+Vectors = Callable[[Sessions, int], ItemVectors]
+
+
+class Read:
+    """Vectors read by cosine ("similar") or as input·output ("next"), the prefix decayed by a half."""
+
+    def __init__(self, vectors: ItemVectors, mode: Mode) -> None:
+        self.vocabulary = vectors.vocabulary
+        self._recommender = Recommender(vectors)
+        self._mode = mode
+
+    def scores(self, histories: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
+        return self._recommender.scores(histories, mode=self._mode)
+
+
+def item2vec(train: Sessions, seed: int) -> ItemVectors:
+    return Item2Vec(**TRAINED, negative=10, seed=seed).fit(train, show_progress=False).item_vectors_
+
+
+def gensim(train: Sessions, seed: int) -> ItemVectors:
+    from gensim.models import Word2Vec
+
+    sentences = [[str(item) for item in session] for session in train.to_lists()]
+    order = np.random.default_rng(seed).permutation(len(sentences))
+    model = Word2Vec([sentences[i] for i in order], sg=1, min_count=1, workers=2, seed=seed, **TRAINED)
+    vocabulary, _ = click_vocabulary(train)
+    rows = [model.wv.key_to_index[str(item)] for item in vocabulary.ids.to_pylist()]
+    return ItemVectors(vocabulary, model.wv.vectors[rows], model.syn1neg[rows])
+
+
+def cooccurrence(train: Sessions, seed: int) -> ItemVectors:
+    return Cooccurrence(seed=seed).fit(train).item_vectors_
+
+
+FIXED: dict[str, Callable[[Sessions], Scorer]] = {
+    "popularity": lambda train: Popularity().fit(train),
+    "item-kNN": lambda train: ItemKNN().fit(train),
+    "item-kNN, decayed": lambda train: ItemKNN(decay=0.5).fit(train),
+    "sequential rules": lambda train: SequentialRules().fit(train),
+    "sequential rules, decayed": lambda train: SequentialRules(decay=0.5).fit(train),
+    "session-kNN": lambda train: SessionKNN().fit(train),
+}
+LEARNED: dict[str, tuple[Vectors, Mode]] = {
+    "co-occurrence + SVD, similar": (cooccurrence, "similar"),
+    "gensim Word2Vec, similar": (gensim, "similar"),
+    "gensim Word2Vec, next": (gensim, "next"),
+    "item2vec, similar": (item2vec, "similar"),
+    "item2vec, next": (item2vec, "next"),
+}
+ROWS = (*FIXED, *LEARNED)
+
+
+def fitted(
+    name: str, train: Sessions, seeds: int, kept: dict[Vectors, tuple[list[ItemVectors], float]]
+) -> tuple[list[Scorer], float]:
+    """Fit one row; return it with the seconds per fit. Two readings share their vectors."""
+    start = time.perf_counter()
+    if name in FIXED:
+        scorer = FIXED[name](train)
+        return [scorer], time.perf_counter() - start
+    learn, mode = LEARNED[name]
+    if learn not in kept:
+        vectors = [learn(train, seed) for seed in range(1, seeds + 1)]
+        kept[learn] = (vectors, (time.perf_counter() - start) / seeds)
+    vectors, seconds = kept[learn]
+    return [Read(one, mode) for one in vectors], seconds
+
+
+def measure(rows: Sequence[str], train: Sessions, test: Sessions, seeds: int, n_bootstrap: int) -> None:
+    """Print the table, a line as soon as it is measured."""
+    header = ("scorer", "Recall@20", "MRR@20", "seeds", "items", "fit, s", "all prefixes, s")
+    print(machine.table(header, []))
+    kept: dict[Vectors, tuple[list[ItemVectors], float]] = {}
+    for name in rows:
+        scorers, fit_seconds = fitted(name, train, seeds, kept)
+        start = time.perf_counter()
+        result = evaluate_next_item({name: scorers}, test, n_bootstrap=n_bootstrap)
+        seconds = (time.perf_counter() - start) / len(scorers)
+        figures = result.scorers[name]
+        cells = [f"{i.value:.2f} ({i.low:.2f} to {i.high:.2f})" for i in (figures.recall, figures.mrr)]
+        line = [name, *cells, len(scorers), f"{figures.n_items:,}", f"{fit_seconds:.1f}", f"{seconds:.1f}"]
+        print("| " + " | ".join(map(str, line)) + " |", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", nargs="+", default=ROWS, choices=ROWS, metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--seeds", type=int, default=3, help="trainings per learned row")
+    parser.add_argument("--n-bootstrap", type=int, default=1000)
+    options = parser.parse_args(arguments)
+    folder = Path(os.environ.get("ITEM2VEC_REAL_DATA", ROOT.parent / "shared" / "data")) / "diginetica_seq"
+    if not folder.is_dir():
+        print(f"{folder} is missing; set ITEM2VEC_REAL_DATA to the folder of the public logs")
+        return
+    train, test, n_prefixes = diginetica.read(folder)
+    print(f"diginetica: {train!r}; {n_prefixes:,} prefixes of {len(test):,} test sessions")
+    measure(options.rows, train, test, options.seeds, options.n_bootstrap)
+    print(f"peak memory {machine.peak_memory_gb():.1f} GB")
+
+
+if __name__ == "__main__":
+    main()
