@@ -10,12 +10,15 @@ import pytest
 import item2vec as i2v
 
 NAMES = {
+    "Cooccurrence",
     "Item2Vec",
     "ItemIndex",
     "ItemKNN",
     "ItemVectors",
     "Popularity",
     "Recommender",
+    "SequentialRules",
+    "SessionKNN",
     "Sessions",
     "booked_rank",
     "compare",

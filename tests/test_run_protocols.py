@@ -49,6 +49,8 @@ def test_the_kept_ranks_give_the_figures_of_the_report(runs: tuple[Path, RunResu
     for name, figures in scorers.items():
         rows = np.array(table[name].to_pylist())
         assert rows.shape == (len(table), 2 if name.startswith("item2vec") else 1)
+        assert {"head", "cold", "repeat"} <= set(figures["slices"])  # the training side was given
+        assert figures["novelty"]["value"] > 0
         for metric, measure in METRICS.items():
             by_seed = [100 * measure(ranks, 20).mean() for ranks in rows.T]
             assert figures["seeds"][metric] == pytest.approx(by_seed), (name, metric)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from item2vec import errors
 
 if TYPE_CHECKING:
-    from item2vec.embeddings import Item2Vec, ItemVectors
+    from item2vec.embeddings import Cooccurrence, Item2Vec, ItemVectors
     from item2vec.evaluation import (
         ItemKNN,
         Popularity,
+        SequentialRules,
+        SessionKNN,
         booked_rank,
         evaluate_long_term,
         evaluate_next_item,
@@ -32,12 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STAGES",
+    "Cooccurrence",
     "Item2Vec",
     "ItemIndex",
     "ItemKNN",
     "ItemVectors",
     "Popularity",
     "Recommender",
+    "SequentialRules",
+    "SessionKNN",
     "Sessions",
     "__version__",
     "booked_rank",
@@ -60,12 +65,15 @@ STAGES = ("events", "sessions", "embeddings", "index", "recommendations", "evalu
 
 # Where each public name lives: `import item2vec` stays instant, a name costs what its module costs.
 _HOMES = {
+    "Cooccurrence": "embeddings",
     "Item2Vec": "embeddings",
     "ItemIndex": "index",
     "ItemKNN": "evaluation",
     "ItemVectors": "embeddings",
     "Popularity": "evaluation",
     "Recommender": "recommendations",
+    "SequentialRules": "evaluation",
+    "SessionKNN": "evaluation",
     "Sessions": "sessions",
     "booked_rank": "evaluation",
     "compare": "run",
