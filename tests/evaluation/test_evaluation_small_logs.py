@@ -36,8 +36,12 @@ def stays(n_users, n_stays):
     )
 
 
-def evaluate(folder: Path, log: str, settings: str = "") -> tuple[int, str, str]:
+def evaluate(folder: Path, log: str, settings: str = "", markets: str = "") -> tuple[int, str, str]:
+    """Run a log; each of the items in `markets` lies in the same one."""
     (folder / "log.csv").write_text("user_id,ts,event_type,item_id\n" + log)
+    if markets:
+        (folder / "items.csv").write_text("item_id,market\n" + "".join(f"{item},P\n" for item in markets))
+        settings += f'[events.items]\npath = "{folder / "items.csv"}"\n'
     file = folder / "small.toml"
     settings = settings if "[train]" in settings else TRAIN + settings
     file.write_text(f'[events]\npath = "{folder / "log.csv"}"\n[index]\nbackend = "exact"\n{settings}')
@@ -136,3 +140,32 @@ def test_stays_without_a_history_have_no_prefix_and_say_so(tmp_path):
     assert {scorer["recall"]["value"] for scorer in report["next_item"]["scorers"].values()} == {None}
     assert report["long_term"]["n_cases"] == 0
     assert "no listing has a known market" in report["long_term"]["insufficient"]
+
+
+def test_markets_that_only_late_items_have_cost_the_evaluation_and_not_the_run(tmp_path):
+    log = clicks() + clicks(20, items="xyz", of="v", first_day=50)
+    settings = TRAIN + "market_negative = 2\n[evaluate]\nvalidation = 0.05\ntest_from = 2020-10-20\n"
+    code, output, errors = evaluate(tmp_path, log, settings, markets="xyz")
+    assert code == 0, errors
+    assert output.count("insufficient data: market_negative is 2, and no item of the") == 2
+    figures, report, page = written(tmp_path)
+    assert "training sessions has a market; move the cuts" in figures["insufficient_data"]
+    assert report["next_item"] is None
+    assert "training sessions has a market" in page
+
+
+def test_an_equation_without_a_pair_is_left_out_and_the_model_is_measured(tmp_path):
+    """Sessions of one click and a booking: pairs for eq. 4 and 5, none for eq. 3."""
+    log = "".join(
+        f"u{n},{START + n * DAY // 2 + 60 * nth},{kind},{'abcd'[(n + nth) % 4]}\n"
+        for n in range(60)
+        for nth, kind in enumerate(("click", "booking"))
+    )
+    settings = "[sessions]\nmin_length = 1\n[evaluate]\nequations = true\n"
+    code, _, errors = evaluate(tmp_path, log, settings, markets="abcd")
+    assert code == 0, errors
+    figures, report, _ = written(tmp_path)
+    assert "insufficient_data" not in figures
+    assert any(note.startswith("eq. 3 is left out: none of the") for note in report["notes"])
+    (ranks,) = report["booked_rank"]
+    assert list(ranks["lines"])[:2] == ["item2vec (eq. 4)", "eq. 5"]

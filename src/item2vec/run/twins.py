@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from item2vec.artifacts import StoredObject
+from item2vec.errors import EmptyDataError
 from item2vec.run.build import train
 from item2vec.run.load import VECTORS
 
@@ -54,7 +55,7 @@ def equations(settings: Mapping[str, Any], sessions: Sessions) -> tuple[list[Met
     if not len(sessions.booked):
         return [], ["eq. 3, 4 and 5 are not told apart: no training session has a booked item."]
     found = [Method("eq. 3", False, 0), Method("eq. 4", True, 0)]
-    if not (sessions.markets >= 0).any():
+    if not _has_market(settings, sessions):
         return found, ["eq. 5 is left out: no item has a market to draw noise from."]
     if not draws:
         return found, ["eq. 5 is left out: negative and market_negative are both 0."]
@@ -73,6 +74,11 @@ def train_twins(
         the model itself has the model's), and what was left out.
     """
     own = Method(MODEL, bool(len(sessions.booked)), config.train["market_negative"])
+    if own.market_negative and not _has_market(config.train, sessions):
+        raise EmptyDataError(
+            f"market_negative is {own.market_negative}, and no item of the {len(sessions):,} training"
+            " sessions has a market; move the cuts, give the items a market or set market_negative=0"
+        )
     others, left_out = equations(config.train, sessions) if config.evaluate.equations else ([], [])
     folders: dict[str, list[str]] = {}
     figures: list[Mapping[str, Any]] = []
@@ -81,11 +87,20 @@ def train_twins(
             folders[method.name] = folders[MODEL]
             continue
         chosen = sessions if method.bookings else without_bookings(sessions)
-        for seed, folder in _trainings(config, method):
-            settings = {**config.train, "market_negative": method.market_negative, "seed": seed}
-            (out_dir / folder).mkdir(parents=True, exist_ok=True)
-            figures.append(train(settings, chosen, out_dir / folder, bars, checkpoints / folder / "state"))
-            folders.setdefault(method.name, []).append(folder)
+        try:
+            for seed, folder in _trainings(config, method):
+                settings = {**config.train, "market_negative": method.market_negative, "seed": seed}
+                (out_dir / folder).mkdir(parents=True, exist_ok=True)
+                figures.append(
+                    train(settings, chosen, out_dir / folder, bars, checkpoints / folder / "state")
+                )
+                folders.setdefault(method.name, []).append(folder)
+        except (
+            EmptyDataError
+        ) as error:  # pairs there may be through bookings alone, of which eq. 3 knows nothing
+            if method is own:
+                raise
+            left_out = [*left_out, f"{method.name} is left out: {error}."]
     found = {**figures[0], "trainings": len(figures), TWINS: folders}
     return {**found, LEFT_OUT: left_out} if left_out else found
 
@@ -120,6 +135,12 @@ def without_bookings(sessions: Sessions) -> Sessions:
         booked_offsets=np.zeros(len(sessions) + 1, np.int64),
         booked_us=None,
     )
+
+
+def _has_market(settings: Mapping[str, Any], sessions: Sessions) -> bool:
+    """Say whether an item that will have a vector has a market."""
+    counts = np.bincount(sessions.tokens, minlength=sessions.n_items)
+    return bool((sessions.markets[counts >= settings.get("min_count", 1)] >= 0).any())
 
 
 def _trainings(config: RunConfig, method: Method) -> Iterator[tuple[int, str]]:
