@@ -33,7 +33,7 @@ class EvaluateConfig(BaseModel):
     n_bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
     """Resamples of sessions behind the 95 % intervals."""
     max_sessions: Annotated[int, Field(ge=1)] | None = None
-    """Evaluate a random sample of the test sessions."""
+    """Ask for the next item in a random sample of the test sessions; the other protocols take all."""
     seeds: Annotated[int, Field(ge=1, le=20)] = 1
     """Trainings of the measured twin, with the seeds train.seed, train.seed + 1, …; figures are their means."""
     equations: bool = False
