@@ -111,6 +111,7 @@ BASELINES = [
         "pairs = users[1:] == users[:-1]",
         "pairs = users[1:] >= users[:-1]",
         "types::test_type_transitions_agree_with_plain_python",
+        slow=True,
     ),
     fault(
         "co-occurrence counts across the wall between sessions",

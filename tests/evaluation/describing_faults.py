@@ -85,6 +85,7 @@ DESCRIBING = [
         "clicks[targets] < WARM_CLICKS",
         "clicks[targets] <= WARM_CLICKS",
         "slices::test_cases_by_hand",
+        slow=True,
     ),
     fault(
         "the head is the first half of the items",
@@ -138,6 +139,7 @@ DESCRIBING = [
         " - np.diag(norms.reshape(-1, n).sum(axis=0))",
         "",
         "probes::test_cosine_table_is_the_mean_over_all_pairs_of_one_market",
+        slow=True,
     ),
     fault(
         "the index is praised for finding the query",

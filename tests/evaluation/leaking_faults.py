@@ -90,6 +90,7 @@ LEAKING = [
         "earlier = _count_per_session(cut.ts_us < start_us, cut.offsets) // 2",
         "splits::test_booking_sequences_are_cut_and_keep_their_past_as_history",
         "splits::test_no_leak",
+        slow=True,
     ),
     fault(
         "the guard lets training clicks lie behind the first target",
@@ -104,6 +105,7 @@ LEAKING = [
         '("bookings", train.booked_us)',
         '("bookings", None)',
         "leaks::test_a_leak_is_refused_and_named",
+        slow=True,
     ),
     fault(
         "the guard forgets which stays are targets",
@@ -119,6 +121,7 @@ LEAKING = [
         "    known[nums[here]] = seen[here]",
         "    known[nums[here]] = True",
         "leaks::test_a_leak_is_refused_and_named",
+        slow=True,
     ),
     fault(
         "the guard lets scorers count the test",

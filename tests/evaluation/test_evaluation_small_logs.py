@@ -77,7 +77,7 @@ def written(folder: Path) -> tuple[dict, dict, str]:
         (  # enough clicks in the whole log, too few before T1
             clicks(20, items=[str(n) for n in range(20)]),
             TRAIN + "min_count = 5\n[evaluate]\nvalidation = 0.4\ntest = 0.4\n",
-            "no item occurs min_count=5 times",
+            "of the 4 training sessions: no item occurs min_count=5 times",
         ),
         (stays(1, 2), '[sessions]\nkind = "booking"\n', "the split leaves no"),
     ],
@@ -147,11 +147,11 @@ def test_markets_that_only_late_items_have_cost_the_evaluation_and_not_the_run(t
     settings = TRAIN + "market_negative = 2\n[evaluate]\nvalidation = 0.05\ntest_from = 2020-10-20\n"
     code, output, errors = evaluate(tmp_path, log, settings, markets="xyz")
     assert code == 0, errors
-    assert output.count("insufficient data: market_negative is 2, and no item of the") == 2
+    assert output.count("training sessions: market_negative is 2, and no item has") == 3
     figures, report, page = written(tmp_path)
-    assert "training sessions has a market; move the cuts" in figures["insufficient_data"]
+    assert "has a market; move the cuts" in figures["insufficient_data"]
     assert report["next_item"] is None
-    assert "training sessions has a market" in page
+    assert "has a market; move the cuts" in page
 
 
 def test_an_equation_without_a_pair_is_left_out_and_the_model_is_measured(tmp_path):

@@ -55,9 +55,12 @@ def holdout(config: RunConfig, bars: bool, checkpoints: Path) -> Builder:
     def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
         try:
             split = _split(config, inputs)
-            return train_twins(config, split.train, out_dir, bars, checkpoints)
         except EmptyDataError as error:  # a log too small to measure is still worth its vectors
             return {INSUFFICIENT: str(error)}
+        try:
+            return train_twins(config, split.train, out_dir, bars, checkpoints)
+        except EmptyDataError as error:
+            return {INSUFFICIENT: f"of the {len(split.train):,} training sessions: {error}"}
 
     return build
 

@@ -76,8 +76,8 @@ def train_twins(
     own = Method(MODEL, bool(len(sessions.booked)), config.train["market_negative"])
     if own.market_negative and not _has_market(config.train, sessions):
         raise EmptyDataError(
-            f"market_negative is {own.market_negative}, and no item of the {len(sessions):,} training"
-            " sessions has a market; move the cuts, give the items a market or set market_negative=0"
+            f"market_negative is {own.market_negative}, and no item has a market; move the cuts, give the"
+            " items a market or set market_negative=0"
         )
     others, left_out = equations(config.train, sessions) if config.evaluate.equations else ([], [])
     folders: dict[str, list[str]] = {}
