@@ -35,10 +35,10 @@ class EvaluateConfig(BaseModel):
     max_sessions: Annotated[int, Field(ge=1)] | None = None
     """Ask for the next item in a random sample of the test sessions; the other protocols take all."""
     seeds: Annotated[int, Field(ge=1, le=20)] = 1
-    """Trainings of the measured twin, with the seeds train.seed, train.seed + 1, …; figures are their means."""
+    """Trainings of the measured twin (seeds train.seed, train.seed + 1, …); figures are their means."""
     equations: bool = False
-    """Train and measure the paper's eq. 3 (clicks alone), eq. 4 (with bookings) and eq. 5 (and negatives from
-    the market) too, with the settings of [train] otherwise: what do bookings and markets bring on this log?"""
+    """Train and measure the paper's eq. 3 (clicks alone), eq. 4 (with bookings) and eq. 5 (and negatives
+    from the market) too, with the settings of [train] otherwise: what do bookings and markets bring?"""
     baselines: tuple[
         Literal[
             "popularity",
