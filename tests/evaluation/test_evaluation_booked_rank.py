@@ -44,6 +44,7 @@ def planted_log(folder):
         *shown("u", 5 * S, "s2", "xkba"),
         event("u", 10 * S, "click", "b", search_id="s2", position=3),
         *shown("u", 15 * S, "s3", "abc"),  # k is not shown
+        *shown("u", 18 * S, "s7", "bk"),  # right before the first click on k
         event("u", 20 * S, "click", "k", search_id="s2", position=2),
         *shown("u", 25 * S, "s4", "ck"),
         event("u", 30 * S, "booking", "k"),
@@ -66,14 +67,14 @@ def test_a_case_is_a_search_between_the_first_click_and_the_booking(planted):
     sessions, searches = planted
     result = booked_rank({"fixed": Fixed(SCORES)}, sessions, searches=searches, **QUICK)
     cases = result.cases
-    assert cases.positions.tolist() == [3, 1, 1]  # s2 after a; s4 and s5 after k
-    assert (cases.ends - cases.starts).tolist() == [1, 3, 3]
-    assert cases.before.tolist() == [True, False, False]
-    assert cases.n_candidates.tolist() == [4, 2, 4]
-    assert result.lines["production order"].ranks.tolist() == [[2, 2, 4]]
-    assert result.lines["fixed"].ranks.tolist() == [[2, 2, 3]]
-    assert result.curves["production order"]["before"].overall.normalised.value == pytest.approx(1 / 3)
-    assert result.curves["fixed"]["all"].overall.mean_rank.value == pytest.approx(7 / 3)
+    assert cases.positions.tolist() == [3, 2, 1, 1]  # s2 after a; s7 after b; s4 and s5 after k
+    assert (cases.ends - cases.starts).tolist() == [1, 2, 3, 3]
+    assert cases.before.tolist() == [True, True, False, False]
+    assert cases.n_candidates.tolist() == [4, 2, 2, 4]
+    assert result.lines["production order"].ranks.tolist() == [[2, 2, 2, 4]]
+    assert result.lines["fixed"].ranks.tolist() == [[2, 1, 2, 3]]
+    assert result.curves["production order"]["before"].overall.normalised.value == pytest.approx(2 / 3)
+    assert result.curves["fixed"]["all"].overall.mean_rank.value == 2
     assert cases.excluded == {
         "bookings without a search that showed them after a click": 0,
         "more than 17 clicks before": 0,
