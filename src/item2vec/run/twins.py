@@ -95,9 +95,7 @@ def train_twins(
                     train(settings, chosen, out_dir / folder, bars, checkpoints / folder / "state")
                 )
                 folders.setdefault(method.name, []).append(folder)
-        except (
-            EmptyDataError
-        ) as error:  # pairs there may be through bookings alone, of which eq. 3 knows nothing
+        except EmptyDataError as error:  # all pairs may come from bookings, of which eq. 3 knows nothing
             if method is own:
                 raise
             left_out = [*left_out, f"{method.name} is left out: {error}."]
