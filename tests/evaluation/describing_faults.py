@@ -5,12 +5,12 @@ from __future__ import annotations
 from faults import fault
 
 COMPARED = "tests/test_compare.py::"
-FIGURES = "evaluation/next_item_figures.py"
-LISTS = "evaluation/lists.py"
-NEIGHBOURS = "evaluation/neighbours.py"
-NEXT_ITEM = "evaluation/next_item.py"
+FIGURES = "evaluation/next_item/figures.py"
+LISTS = "evaluation/next_item/lists.py"
+NEIGHBOURS = "evaluation/probes/neighbours.py"
+NEXT_ITEM = "evaluation/next_item/protocol.py"
 PAIRED = "run/paired.py"
-SLICES = "evaluation/slices.py"
+SLICES = "evaluation/next_item/slices.py"
 
 DESCRIBING = [
     fault(
@@ -135,7 +135,7 @@ DESCRIBING = [
     ),
     fault(
         "an item's cosine with itself is averaged in",
-        "evaluation/probes.py",
+        "evaluation/probes/probe.py",
         " - np.diag(norms.reshape(-1, n).sum(axis=0))",
         "",
         "probes::test_cosine_table_is_the_mean_over_all_pairs_of_one_market",
@@ -151,7 +151,7 @@ DESCRIBING = [
     ),
     fault(
         "chance purity is that of the clusters",
-        "evaluation/geography.py",
+        "evaluation/probes/geography.py",
         "_purity(rng.permutation(clusters), markets[rows])",
         "_purity(clusters, markets[rows])",
         "geography::test_planted_markets_and_quarters_are_found",

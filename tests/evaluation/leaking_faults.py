@@ -5,7 +5,7 @@ from __future__ import annotations
 from faults import fault
 
 LEAKS = "evaluation/leaks.py"
-LONG_TERM = "evaluation/long_term.py"
+LONG_TERM = "evaluation/long_term/protocol.py"
 SMALL_LOG = "small_logs::test_a_test_of_new_items_alone_is_no_silent_zero"
 SPLITS = "evaluation/splits.py"
 
@@ -141,7 +141,7 @@ LEAKING = [
     ),
     fault(
         "the next-item protocol forgets the guard",
-        "evaluation/next_item.py",
+        "evaluation/next_item/protocol.py",
         "        check_no_leak(scorers, train, test, first_targets)\n",
         "",
         "next_item::test_a_leak_is_refused_before_anything_is_measured",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from faults import Fault, fault
 
 BOOTSTRAP = "evaluation/bootstrap.py"
-CASES = "evaluation/cases.py"
-FIGURES = "evaluation/next_item_figures.py"
+CASES = "evaluation/next_item/cases.py"
+FIGURES = "evaluation/next_item/figures.py"
 METRICS = "evaluation/metrics.py"
-NEXT_ITEM = "evaluation/next_item.py"
+NEXT_ITEM = "evaluation/next_item/protocol.py"
 RANKS = "evaluation/ranks.py"
 
 MEASURING = [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from faults import fault
 
-CASES = "evaluation/booked_cases.py"
-LONG_TERM = "evaluation/long_term.py"
-RANK_RESULT = "evaluation/booked_rank_result.py"
-SEARCHES = "evaluation/searches.py"
-STAYS = "evaluation/stays.py"
-STAY_RANKS = "evaluation/stay_ranks.py"
+CASES = "evaluation/booked_ranks/cases.py"
+LONG_TERM = "evaluation/long_term/protocol.py"
+RANK_RESULT = "evaluation/booked_ranks/result.py"
+SEARCHES = "evaluation/booked_ranks/searches.py"
+STAYS = "evaluation/long_term/stays.py"
+STAY_RANKS = "evaluation/long_term/stay_ranks.py"
 
 PROTOCOLS = [
     fault(

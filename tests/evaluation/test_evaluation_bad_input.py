@@ -19,7 +19,7 @@ from item2vec.evaluation import (
     probe,
     split_sessions,
 )
-from item2vec.evaluation.long_term import evaluate_long_term
+from item2vec.evaluation.long_term.protocol import evaluate_long_term
 from item2vec.index import ItemIndex
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary

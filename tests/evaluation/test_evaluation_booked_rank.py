@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 
 import item2vec as i2v
 from item2vec.errors import DataError, UsageError
-from item2vec.evaluation import booked_rank, booked_ranking, search_lists
+from item2vec.evaluation import booked_rank, search_lists
+from item2vec.evaluation.booked_ranks import protocol as booked_ranking
 from item2vec.sessions import Sessions
 
 QUICK = {"n_bootstrap": 100, "min_cases": 1}

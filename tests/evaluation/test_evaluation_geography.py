@@ -10,8 +10,8 @@ import pytest
 
 from item2vec.errors import DataError
 from item2vec.evaluation import probe
-from item2vec.evaluation.geography import _another, coordinates, geography, kilometres
-from item2vec.evaluation.neighbours import unit_rows
+from item2vec.evaluation.probes.geography import _another, coordinates, geography, kilometres
+from item2vec.evaluation.probes.neighbours import unit_rows
 from item2vec.vocabulary import Vocabulary
 
 

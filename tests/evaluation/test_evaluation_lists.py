@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from item2vec.errors import DataError, EmptyDataError
-from item2vec.evaluation.lists import TrainingItems, coverage, gini
+from item2vec.evaluation.next_item.lists import TrainingItems, coverage, gini
 from item2vec.sessions import Sessions
 
 TRAIN = Sessions.from_lists([["a", "b", "a"], ["a", "b"], ["a", "c"], ["d"]])  # tokens: a 0, b 1, c 2, d 3
@@ -98,7 +98,7 @@ def test_parts_bound_the_memory_and_change_nothing(monkeypatch):
     items = TrainingItems(Sessions.from_lists([rng.integers(0, 40, 6).tolist() for _ in range(80)]))
     lists = np.stack([rng.permutation(30)[:9] for _ in range(70)]).astype(np.int32)
     once = items.figures(lists)
-    monkeypatch.setattr("item2vec.evaluation.lists.LISTED_AT_ONCE", 9 * 8)
+    monkeypatch.setattr("item2vec.evaluation.next_item.lists.LISTED_AT_ONCE", 9 * 8)
     for name, values in items.figures(lists).items():
         np.testing.assert_allclose(values, once[name], rtol=1e-14)
     assert all(len(values) == 0 for values in items.figures(lists[:0]).values())

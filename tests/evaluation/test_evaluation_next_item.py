@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from item2vec.errors import DataError, EmptyDataError, LeakError, UsageError
 from item2vec.evaluation import Popularity, evaluate_next_item
-from item2vec.evaluation.cases import prefix_cases
+from item2vec.evaluation.next_item.cases import prefix_cases
 from item2vec.evaluation.ranks import ranks_and_lists, target_ranks, top_items
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
@@ -165,7 +165,7 @@ def test_batches_do_not_change_the_figures(monkeypatch):
     rng = np.random.default_rng(1)
     test = Sessions.from_lists([rng.integers(0, 30, rng.integers(1, 8)).tolist() for _ in range(80)])
     once = evaluate_next_item({"r": Random(30)}, test, k=5, n_bootstrap=20)
-    monkeypatch.setattr("item2vec.evaluation.next_item.SCORE_BYTES", 4 * 30 * 7)
+    monkeypatch.setattr("item2vec.evaluation.next_item.protocol.SCORE_BYTES", 4 * 30 * 7)
     again = evaluate_next_item({"r": Random(30)}, test, k=5, n_bootstrap=20)
     np.testing.assert_array_equal(once.scorers["r"].ranks, again.scorers["r"].ranks)
     assert once.to_json() == again.to_json()

@@ -11,11 +11,11 @@ import pytest
 
 from item2vec.errors import DataError, UsageError
 from item2vec.evaluation import index_recall, neighbour_agreement, probe
-from item2vec.evaluation.attributes import aligned_attributes, label_codes, price_codes
-from item2vec.evaluation.embedding_map import project
-from item2vec.evaluation.neighbours import unit_rows
-from item2vec.evaluation.probes import cosine_table
-from item2vec.evaluation.slices import popularity_slices
+from item2vec.evaluation.next_item.slices import popularity_slices
+from item2vec.evaluation.probes.attributes import aligned_attributes, label_codes, price_codes
+from item2vec.evaluation.probes.neighbours import unit_rows
+from item2vec.evaluation.probes.probe import cosine_table
+from item2vec.evaluation.report.embedding_map import project
 from item2vec.vocabulary import Vocabulary
 
 

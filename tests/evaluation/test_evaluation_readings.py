@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from item2vec.evaluation.readings import (
+from item2vec.evaluation.report.readings import (
     chance,
     commonest,
     flat,

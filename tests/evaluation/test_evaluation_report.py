@@ -24,8 +24,8 @@ from item2vec.evaluation import (
     write_report,
 )
 from item2vec.evaluation.index_quality import IndexRecall
-from item2vec.evaluation.report import json_value
-from item2vec.evaluation.report_plots import loss_terms
+from item2vec.evaluation.report.report_plots import loss_terms
+from item2vec.evaluation.report.write import json_value
 from item2vec.sessions import Sessions
 
 HOSTILE = [

@@ -16,15 +16,15 @@ from item2vec.evaluation import (
     Popularity,
     ReportPayload,
     booked_rank,
-    booked_ranking,
     evaluate_long_term,
     fit_long_term_baselines,
-    readings,
     write_report,
 )
-from item2vec.evaluation.booked_rank_plot import booked_rank_plot
-from item2vec.evaluation.next_item_plots import position_plot, slice_plot
-from item2vec.evaluation.report_plots import draw
+from item2vec.evaluation.booked_ranks import protocol as booked_ranking
+from item2vec.evaluation.report import readings
+from item2vec.evaluation.report.booked_rank_plot import booked_rank_plot
+from item2vec.evaluation.report.next_item_plots import position_plot, slice_plot
+from item2vec.evaluation.report.report_plots import draw
 from item2vec.sessions import Sessions
 
 HOSTILE = '<script>alert("$\\frac$")</script> & 東京'

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from item2vec.evaluation.cases import prefix_cases
-from item2vec.evaluation.slices import WARM_CLICKS, case_slices, popularity_slices
+from item2vec.evaluation.next_item.cases import prefix_cases
+from item2vec.evaluation.next_item.slices import WARM_CLICKS, case_slices, popularity_slices
 from item2vec.sessions import Sessions
 
 

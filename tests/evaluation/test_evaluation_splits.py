@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from item2vec.errors import DataError, EmptyDataError, UsageError
 from item2vec.evaluation import split_sessions
-from item2vec.evaluation.cases import prefix_cases
+from item2vec.evaluation.next_item.cases import prefix_cases
 from item2vec.sessions import Sessions
 
 HOUR = 3_600_000_000

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import DataError, UsageError
-from item2vec.evaluation.neighbours import SCORE_BYTES, unit_rows
+from item2vec.evaluation.probes.neighbours import SCORE_BYTES, unit_rows
 
 TOLERANCE = 1e-5  # scores this close, relative to the largest, are a tie: either item is right
 

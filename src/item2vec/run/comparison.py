@@ -106,7 +106,7 @@ class Comparison:
         RunError
             If the file cannot be written.
         """
-        from item2vec.evaluation.page import render_page
+        from item2vec.evaluation.report.page import render_page
 
         page = render_page(_TEMPLATE, {"found": self.to_json(), "seeds": self.next_item.seeds})
         target = Path(path)

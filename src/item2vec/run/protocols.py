@@ -15,7 +15,7 @@ from item2vec.run.twins import MODEL, equation_names, open_twins
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
     from item2vec.evaluation import BookedRankResult, LongTermResult, NextItemResult, Scorer, Split
-    from item2vec.evaluation.searches import SearchLists
+    from item2vec.evaluation.booked_ranks.searches import SearchLists
     from item2vec.recommendations import Recommender
     from item2vec.vocabulary import Vocabulary
 

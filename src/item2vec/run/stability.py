@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from item2vec.embeddings import ItemVectors
 from item2vec.errors import DataError
-from item2vec.evaluation.neighbours import SCORE_BYTES
+from item2vec.evaluation.next_item.slices import popularity_slices
+from item2vec.evaluation.probes.neighbours import SCORE_BYTES
 from item2vec.evaluation.ranks import top_items
-from item2vec.evaluation.slices import popularity_slices
 from item2vec.run.load import VECTORS
 from item2vec.vocabulary import ItemId
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import EmptyDataError
-from item2vec.evaluation.attributes import aligned_attributes, label_codes
 from item2vec.evaluation.baselines.click_matrix import Histories
 from item2vec.evaluation.baselines.popularity import Popularity, click_vocabulary
+from item2vec.evaluation.probes.attributes import aligned_attributes, label_codes
 from item2vec.evaluation.scorer import Scorer
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary

@@ -12,8 +12,8 @@ import pyarrow as pa
 from item2vec.arrow import arrow_numbers
 from item2vec.errors import UsageError
 from item2vec.evaluation.bootstrap import Interval
-from item2vec.evaluation.cases import PrefixCases
 from item2vec.evaluation.metrics import recall_curve
+from item2vec.evaluation.next_item.cases import PrefixCases
 from item2vec.sessions import Sessions
 
 CURVE_LENGTH = 100
@@ -85,8 +85,8 @@ class ScorerFigures:
     gini : float
         How unequally the lists use the catalogue: 0 equally, 1 one item alone.
     diversity, novelty, popularity : Interval, optional
-        Of the lists; see :meth:`~item2vec.evaluation.lists.TrainingItems.figures`. None without the training
-        sessions, like `popularity_lift` and `slices`.
+        Of the lists; see :meth:`~item2vec.evaluation.next_item.lists.TrainingItems.figures`. None without the
+        training sessions, like `popularity_lift` and `slices`.
     popularity_lift : Interval, optional
         Mean popularity of the listed items over that of the relevant items of the same cases, less 1
         (Abdollahpouri et al. 2019): 0 where lists are as popular as what is clicked.
@@ -98,7 +98,7 @@ class ScorerFigures:
     seeds : dict of str to tuple of float
         ``recall``, ``mrr`` and ``ndcg`` of every seed, in %.
     slices : dict of str to SliceFigures, optional
-        See :func:`~item2vec.evaluation.slices.case_slices`.
+        See :func:`~item2vec.evaluation.next_item.slices.case_slices`.
     by_position : tuple of PositionFigures
         By length of the prefix.
     n_items : int
@@ -183,7 +183,7 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class NextItemResult:
-    """Figures of :func:`~item2vec.evaluation.next_item.evaluate_next_item`.
+    """Figures of :func:`~item2vec.evaluation.next_item.protocol.evaluate_next_item`.
 
     Attributes
     ----------

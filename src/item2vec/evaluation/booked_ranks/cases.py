@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from item2vec.errors import DataError, UsageError
-from item2vec.evaluation.searches import SearchLists
+from item2vec.evaluation.booked_ranks.searches import SearchLists
 from item2vec.sessions import Sessions
 from item2vec.sessions.columns import gather, offsets_of, token_array
 from item2vec.vocabulary import Vocabulary

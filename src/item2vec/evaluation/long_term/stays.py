@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from item2vec.errors import DataError, UsageError
-from item2vec.evaluation.attributes import aligned_attributes, label_codes
-from item2vec.evaluation.cases import PrefixCases
+from item2vec.evaluation.next_item.cases import PrefixCases
+from item2vec.evaluation.probes.attributes import aligned_attributes, label_codes
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
 

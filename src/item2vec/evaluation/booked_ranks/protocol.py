@@ -11,11 +11,11 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from item2vec.errors import UsageError
-from item2vec.evaluation.booked_cases import BookedCases, known_nums, market_cases, search_cases
-from item2vec.evaluation.booked_rank_result import BookedRankResult, LineRanks, summarise
-from item2vec.evaluation.cases import scorers_by_seed
+from item2vec.evaluation.booked_ranks.cases import BookedCases, known_nums, market_cases, search_cases
+from item2vec.evaluation.booked_ranks.result import BookedRankResult, LineRanks, summarise
+from item2vec.evaluation.booked_ranks.searches import SearchLists
+from item2vec.evaluation.next_item.cases import scorers_by_seed
 from item2vec.evaluation.scorer import Scorer
-from item2vec.evaluation.searches import SearchLists
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
 
@@ -50,7 +50,7 @@ def booked_rank(
     test : Sessions
         Held-out click sessions; those with a booking have cases.
     searches : SearchLists, optional
-        From :func:`~item2vec.evaluation.searches.search_lists` for the same test sessions. The line
+        From :func:`~item2vec.evaluation.search_lists` for the same test sessions. The line
         "production order" is then their own order, where it is known.
     pooled : bool
         Add a line per scorer, named ``"<name>, pooled"``, whose query is the session up to the latest click
@@ -108,7 +108,7 @@ def _line(
     bar: tqdm[Any],
 ) -> LineRanks:
     """Rank all cases by every training of one method."""
-    from item2vec.evaluation.list_ranks import ranks_in_lists
+    from item2vec.evaluation.booked_ranks.list_ranks import ranks_in_lists
 
     vocabulary = seeds[0].vocabulary
     queries = _Queries.of(test, cases, vocabulary, pooled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from item2vec.evaluation.drawing import (
+from item2vec.evaluation.report.drawing import (
     OTHERS,
     Plot,
     colours,
@@ -15,7 +15,7 @@ from item2vec.evaluation.drawing import (
     style_axes,
     to_svg,
 )
-from item2vec.evaluation.readings import PRODUCTION
+from item2vec.evaluation.report.readings import PRODUCTION
 
 SHORTEST = 8  # positions on the axis, however few have cases enough
 

@@ -1,4 +1,4 @@
-"""What :func:`~item2vec.evaluation.long_term.evaluate_long_term` found."""
+"""What :func:`~item2vec.evaluation.long_term.protocol.evaluate_long_term` found."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class LongTermDifference:
 
 @dataclass(frozen=True, eq=False)
 class LongTermResult:
-    """Figures of :func:`~item2vec.evaluation.long_term.evaluate_long_term`.
+    """Figures of :func:`~item2vec.evaluation.long_term.protocol.evaluate_long_term`.
 
     Attributes
     ----------

@@ -12,18 +12,18 @@ from tqdm import tqdm
 
 from item2vec.errors import UsageError
 from item2vec.evaluation.bootstrap import Interval, Resampled, bootstrap_means, interval
-from item2vec.evaluation.cases import scorers_by_seed
 from item2vec.evaluation.leaks import check_no_leak
-from item2vec.evaluation.long_term_result import (
+from item2vec.evaluation.long_term.result import (
     HistoryFigures,
     LongTermDifference,
     LongTermFigures,
     LongTermResult,
     TypeSupport,
 )
+from item2vec.evaluation.long_term.stay_ranks import StayRanks, rank_stays
+from item2vec.evaluation.long_term.stays import Catalogue, StayCases, first_stays, stay_cases
+from item2vec.evaluation.next_item.cases import scorers_by_seed
 from item2vec.evaluation.scorer import Scorer
-from item2vec.evaluation.stay_ranks import StayRanks, rank_stays
-from item2vec.evaluation.stays import Catalogue, StayCases, first_stays, stay_cases
 from item2vec.sessions import Sessions
 
 HISTORIES = {"0": (0, 0), "1": (1, 1), "2+": (2, np.inf)}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import UsageError
-from item2vec.evaluation.neighbours import unit_rows
+from item2vec.evaluation.probes.neighbours import unit_rows
 
 MOST_POINTS = 20_000  # a larger catalogue is sampled
 TSNE_BY_DEFAULT = 1_000  # "auto" uses t-SNE up to this many items: seconds, where 20,000 take minutes

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from item2vec.evaluation.attributes import aligned_attributes, label_codes
-from item2vec.evaluation.embedding_map import project
-from item2vec.evaluation.next_item_plots import MIN_CASES, position_plot, rank_curve_plot, slice_plot
+from item2vec.evaluation.probes.attributes import aligned_attributes, label_codes
+from item2vec.evaluation.report.embedding_map import project
+from item2vec.evaluation.report.next_item_plots import MIN_CASES, position_plot, rank_curve_plot, slice_plot
 
 if TYPE_CHECKING:
-    from item2vec.evaluation.drawing import Plot
-    from item2vec.evaluation.report import ReportPayload
+    from item2vec.evaluation.report.drawing import Plot
+    from item2vec.evaluation.report.write import ReportPayload
 
 TERMS = ("window", "negative", "booked", "market_negative", "rejection")
 POOLED = ", pooled"  # ends the name of a line that asks with the whole history
@@ -36,7 +36,7 @@ def draw(payload: ReportPayload, figures: Mapping[str, Any]) -> dict[str, Any]:
     drawn["map"], drawn["map_method"] = _map(payload)
     losses = loss_terms(payload.history)
     if losses and losses[0]:
-        from item2vec.evaluation.plots import loss_plot
+        from item2vec.evaluation.report.plots import loss_plot
 
         drawn["loss"] = loss_plot(losses)
     evaluated = figures["next_item"]
@@ -54,7 +54,7 @@ def loss_terms(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
 
 
 def _map(payload: ReportPayload) -> tuple[Plot | None, str | None]:
-    from item2vec.evaluation.plots import map_plot
+    from item2vec.evaluation.report.plots import map_plot
 
     if payload.vectors is None or not len(payload.vectors.vocabulary):
         return None, None
@@ -77,7 +77,7 @@ def _next_item(evaluated: Mapping[str, Any]) -> dict[str, Plot | None]:
 
 def _booked_rank(found: Mapping[str, Any], at: int) -> dict[str, Any]:
     """Draw the curves of one kind of candidates; `at` keeps their names apart on the page."""
-    from item2vec.evaluation.booked_rank_plot import booked_rank_plot
+    from item2vec.evaluation.report.booked_rank_plot import booked_rank_plot
 
     lines = found["lines"]
     last = {name: line for name, line in lines.items() if not name.endswith(POOLED)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from item2vec.errors import MissingDependencyError
-from item2vec.evaluation import readings
+from item2vec.evaluation.report import readings
 
 FOLDER = Path(__file__).parent
 FILTERS = ("flat", "lowest_rank", "number", "reading", "shades", "signed", "times", "utc", "words")

@@ -13,9 +13,8 @@ from tqdm import tqdm
 
 from item2vec.errors import UsageError
 from item2vec.evaluation.bootstrap import bootstrap_means
-from item2vec.evaluation.cases import KnownPrefixes, PrefixCases, prefix_cases, scorers_by_seed
-from item2vec.evaluation.lists import TrainingItems
-from item2vec.evaluation.next_item_figures import (
+from item2vec.evaluation.next_item.cases import KnownPrefixes, PrefixCases, prefix_cases, scorers_by_seed
+from item2vec.evaluation.next_item.figures import (
     Answers,
     KnownCases,
     Means,
@@ -23,9 +22,10 @@ from item2vec.evaluation.next_item_figures import (
     paired_differences,
     scorer_figures,
 )
-from item2vec.evaluation.next_item_result import NextItemResult, ScorerFigures
+from item2vec.evaluation.next_item.lists import TrainingItems
+from item2vec.evaluation.next_item.result import NextItemResult, ScorerFigures
+from item2vec.evaluation.next_item.slices import case_slices, popularity_slices
 from item2vec.evaluation.scorer import Scorer
-from item2vec.evaluation.slices import case_slices, popularity_slices
 from item2vec.sessions import Sessions
 
 SCORE_BYTES = 24 * 2**20  # one batch of scores; larger ones are slower, as their pages are new each time

@@ -14,17 +14,17 @@ import numpy as np
 import pyarrow as pa
 
 from item2vec.errors import RunError
-from item2vec.evaluation import readings
-from item2vec.evaluation.page import FOLDER, render_page
-from item2vec.evaluation.report_plots import draw
-from item2vec.evaluation.similar_sample import similar_sample
+from item2vec.evaluation.report import readings
+from item2vec.evaluation.report.page import FOLDER, render_page
+from item2vec.evaluation.report.report_plots import draw
+from item2vec.evaluation.report.similar_sample import similar_sample
 
 if TYPE_CHECKING:
-    from item2vec.evaluation.booked_rank_result import BookedRankResult
+    from item2vec.evaluation.booked_ranks.result import BookedRankResult
     from item2vec.evaluation.index_quality import IndexRecall
-    from item2vec.evaluation.long_term_result import LongTermResult
-    from item2vec.evaluation.next_item_result import NextItemResult
-    from item2vec.evaluation.probes import ProbeResult, Vectors
+    from item2vec.evaluation.long_term.result import LongTermResult
+    from item2vec.evaluation.next_item.result import NextItemResult
+    from item2vec.evaluation.probes.probe import ProbeResult, Vectors
     from item2vec.evaluation.splits import Split
 
 FORMAT = 3

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.evaluation.booked_cases import BookedCases
+from item2vec.evaluation.booked_ranks.cases import BookedCases
 from item2vec.evaluation.bootstrap import Interval, Resampled, bootstrap_means, interval
 
 CURVES: tuple[Literal["before", "all"], ...] = ("before", "all")
@@ -109,7 +109,7 @@ class RankDifference:
 
 @dataclass(frozen=True, eq=False)
 class BookedRankResult:
-    """Figures of :func:`~item2vec.evaluation.booked_ranking.booked_rank`.
+    """Figures of :func:`~item2vec.evaluation.booked_ranks.protocol.booked_rank`.
 
     Attributes
     ----------
@@ -197,7 +197,7 @@ def summarise(
     cases : BookedCases
     lines : mapping of str to LineRanks
     max_position, min_cases, n_bootstrap, seed
-        As in :func:`~item2vec.evaluation.booked_ranking.booked_rank`.
+        As in :func:`~item2vec.evaluation.booked_ranks.protocol.booked_rank`.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from item2vec.evaluation.drawing import (
+from item2vec.evaluation.report.drawing import (
     INK,
     Plot,
     colours,

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from item2vec.evaluation import metrics
 from item2vec.evaluation.bootstrap import Interval, Resampled, interval
-from item2vec.evaluation.cases import PrefixCases
-from item2vec.evaluation.lists import TrainingItems, coverage, gini
-from item2vec.evaluation.next_item_result import (
+from item2vec.evaluation.next_item.cases import PrefixCases
+from item2vec.evaluation.next_item.lists import TrainingItems, coverage, gini
+from item2vec.evaluation.next_item.result import (
     Difference,
     PositionFigures,
     Reachable,

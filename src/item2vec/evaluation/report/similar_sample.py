@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from item2vec.evaluation.attributes import aligned_attributes
-from item2vec.evaluation.neighbours import unit_rows
-from item2vec.evaluation.probes import Vectors
-from item2vec.evaluation.slices import popularity_slices
+from item2vec.evaluation.next_item.slices import popularity_slices
+from item2vec.evaluation.probes.attributes import aligned_attributes
+from item2vec.evaluation.probes.neighbours import unit_rows
+from item2vec.evaluation.probes.probe import Vectors
 
 SHOWN_FIRST = ("title", "name", "market", "listing_type", "price", "capacity", "category")
 MAX_ATTRIBUTES = 4

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from item2vec.errors import UsageError
-from item2vec.evaluation.cases import KnownPrefixes
+from item2vec.evaluation.long_term.stays import Catalogue, StayCases
+from item2vec.evaluation.next_item.cases import KnownPrefixes
 from item2vec.evaluation.scorer import Scorer
-from item2vec.evaluation.stays import Catalogue, StayCases
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.evaluation.cases import PrefixCases
+from item2vec.evaluation.next_item.cases import PrefixCases
 from item2vec.sessions import Sessions
 
 HEAD_SHARE, TORSO_SHARE = 0.5, 0.8  # head: the first half of all clicks; torso: up to 80 %; tail: the rest

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.evaluation.drawing import OTHERS, PALETTE, Plot, new_figure, style_axes, to_svg
+from item2vec.evaluation.report.drawing import OTHERS, PALETTE, Plot, new_figure, style_axes, to_svg
 
 
 def map_plot(

@@ -1,0 +1,1 @@
+"""The report: figures as JSON, for the eye one self-contained page."""
