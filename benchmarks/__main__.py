@@ -1,4 +1,4 @@
-"""`make bench`: every speed figure of the project, beside the peer or the bound it is measured against."""
+"""`make bench`: every speed figure beside the peer or the bound it is measured against; and the table of quality."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks import machine
 
-SUITES = ("ingest", "growth", "training", "lookup")
+SUITES = ("ingest", "growth", "training", "lookup", "evaluation", "quality")
 
 
 def main() -> None:
