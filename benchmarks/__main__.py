@@ -1,4 +1,4 @@
-"""`make bench`: every speed figure beside the peer or the bound it is measured against; and the table of quality."""
+"""`make bench`: every speed figure beside the peer or bound it is measured against; the table of quality."""
 
 from __future__ import annotations
 

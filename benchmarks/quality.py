@@ -32,7 +32,7 @@ from item2vec.recommendations import Recommender
 from item2vec.sessions.container import Sessions
 
 ROOT = Path(__file__).resolve().parents[1]
-TRAINED = {"vector_size": 64, "window": 5, "epochs": 20, "alpha": 0.05}
+TRAINED = {"vector_size": 64, "window": 5, "negative": 10, "epochs": 20, "alpha": 0.05}  # gensim's too
 Vectors = Callable[[Sessions, int], ItemVectors]
 
 
@@ -49,7 +49,7 @@ class Read:
 
 
 def item2vec(train: Sessions, seed: int) -> ItemVectors:
-    return Item2Vec(**TRAINED, negative=10, seed=seed).fit(train, show_progress=False).item_vectors_
+    return Item2Vec(**TRAINED, seed=seed).fit(train, show_progress=False).item_vectors_
 
 
 def gensim(train: Sessions, seed: int) -> ItemVectors:
