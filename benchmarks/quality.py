@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ from item2vec.evaluation import (
     evaluate_next_item,
 )
 from item2vec.evaluation.baselines.popularity import click_vocabulary
+from item2vec.evaluation.bootstrap import bootstrap_means, interval
+from item2vec.evaluation.metrics import recall_at, reciprocal_rank_at
 from item2vec.index.space import Mode
 from item2vec.recommendations import Recommender
 from item2vec.sessions.container import Sessions
@@ -34,6 +37,7 @@ from item2vec.sessions.container import Sessions
 ROOT = Path(__file__).resolve().parents[1]
 TRAINED = {"vector_size": 64, "window": 5, "negative": 10, "epochs": 20, "alpha": 0.05}  # gensim's too
 Vectors = Callable[[Sessions, int], ItemVectors]
+Cases = dict[str, npt.NDArray[Any]]
 
 
 class Read:
@@ -83,6 +87,8 @@ LEARNED: dict[str, tuple[Vectors, Mode]] = {
     "item2vec, next": (item2vec, "next"),
 }
 ROWS = (*FIXED, *LEARNED)
+LAST = "item2vec, next"  # compared with those of PAIRED on the same prefixes
+PAIRED = ("sequential rules, decayed", "session-kNN", "gensim Word2Vec, next")
 
 
 def fitted(
@@ -101,11 +107,14 @@ def fitted(
     return [Read(one, mode) for one in vectors], seconds
 
 
-def measure(rows: Sequence[str], train: Sessions, test: Sessions, seeds: int, n_bootstrap: int) -> None:
-    """Print the table, a line as soon as it is measured."""
+def measure(
+    rows: Sequence[str], train: Sessions, test: Sessions, seeds: int, n_bootstrap: int
+) -> dict[str, Cases]:
+    """Print the table, a line as soon as it is measured; return Recall and MRR per prefix."""
     header = ("scorer", "Recall@20", "MRR@20", "seeds", "items", "fit, s", "all prefixes, s")
     print(machine.table(header, []))
     kept: dict[Vectors, tuple[list[ItemVectors], float]] = {}
+    cases: dict[str, Cases] = {}
     for name in rows:
         scorers, fit_seconds = fitted(name, train, seeds, kept)
         start = time.perf_counter()
@@ -115,6 +124,26 @@ def measure(rows: Sequence[str], train: Sessions, test: Sessions, seeds: int, n_
         cells = [f"{i.value:.2f} ({i.low:.2f} to {i.high:.2f})" for i in (figures.recall, figures.mrr)]
         line = [name, *cells, len(scorers), f"{figures.n_items:,}", f"{fit_seconds:.1f}", f"{seconds:.1f}"]
         print("| " + " | ".join(map(str, line)) + " |", flush=True)
+        ranks = figures.seed_ranks
+        cases[name] = {
+            "Recall@20": 100 * recall_at(ranks.ravel(), 20).reshape(ranks.shape).mean(axis=0),
+            "MRR@20": 100 * reciprocal_rank_at(ranks.ravel(), 20).reshape(ranks.shape).mean(axis=0),
+            "session": result.cases.session_nums,
+        }
+    return cases
+
+
+def compare(cases: dict[str, Cases], n_bootstrap: int) -> None:
+    """Print how far the product is from the bars, on the same prefixes, in points."""
+    lines = []
+    for other in PAIRED if LAST in cases else ():
+        if other not in cases:
+            continue
+        gained = {metric: cases[LAST][metric] - cases[other][metric] for metric in ("Recall@20", "MRR@20")}
+        means = bootstrap_means(gained, cases[LAST]["session"], n_bootstrap)
+        lines.append([f"{LAST} − {other}", *(str(interval(*means[metric])) for metric in gained)])
+    if lines:
+        print("\n" + machine.table(("paired difference, points", "Recall@20", "MRR@20"), lines))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -129,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     train, test, n_prefixes = diginetica.read(folder)
     print(f"diginetica: {train!r}; {n_prefixes:,} prefixes of {len(test):,} test sessions")
-    measure(options.rows, train, test, options.seeds, options.n_bootstrap)
+    compare(measure(options.rows, train, test, options.seeds, options.n_bootstrap), options.n_bootstrap)
     print(f"peak memory {machine.peak_memory_gb():.1f} GB")
 
 

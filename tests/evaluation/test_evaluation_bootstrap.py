@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from item2vec.evaluation.bootstrap import bootstrap_means, interval, resampled_ratios
+from item2vec.evaluation.bootstrap import Interval, bootstrap_means, interval, resampled_ratios
 
 
 def test_mean_is_over_cases_and_resamples_are_ratios_of_sums():
@@ -109,3 +109,15 @@ def test_two_calls_for_the_same_sessions_are_paired():
     together = bootstrap_means({"a": values[0], "b": values[1]}, clusters, 80, 4)
     apart = bootstrap_means({"b": values[1]}, clusters, 80, 4)
     np.testing.assert_allclose(apart["b"][1], together["b"][1])
+
+
+@pytest.mark.parametrize(
+    ("figures", "text"),
+    [
+        ((40.0, 38.456, 41.0), "40.00 [38.46, 41.00]"),
+        ((40.0, np.nan, np.nan), "40.00 [no interval]"),
+        ((np.nan, np.nan, np.nan), "no case"),
+    ],
+)
+def test_an_interval_as_text_says_what_it_does_not_know(figures, text):
+    assert str(Interval(*figures)) == text

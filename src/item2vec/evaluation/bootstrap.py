@@ -23,6 +23,12 @@ class Interval:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "no case"
+        spread = "no interval" if np.isnan(self.low) else f"{self.low:.2f}, {self.high:.2f}"
+        return f"{self.value:.2f} [{spread}]"
+
     def to_json(self) -> dict[str, float | None]:
         """Return value, low and high, with None for NaN."""
         return {
