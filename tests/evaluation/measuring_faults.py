@@ -32,7 +32,7 @@ MEASURING = [
     fault(
         "a target outside the answer has a rank",
         RANKS,
-        "known = targets[i] >= 0 and np.isfinite(row[targets[i]])",
+        "known = targets[i] >= 0 and row[targets[i]] > -np.inf",
         "known = targets[i] >= 0",
         "next_item::test_rank_of_the_target",
         "next_item::test_an_empty_answer_is_a_miss_and_no_luck",
@@ -189,8 +189,8 @@ MEASURING = [
     fault(
         "stays before the cut are asked for",
         CASES,
-        "first = np.ones(len(lengths), np.int64) if first_targets is None else",
-        "first = np.ones(len(lengths), np.int64) if True else",
+        "first = np.ones(n, np.int64) if first_targets is None else",
+        "first = np.ones(n, np.int64) if True else",
         "next_item::test_first_targets_keep_the_earlier_stays_as_history_only",
         slow=True,
     ),

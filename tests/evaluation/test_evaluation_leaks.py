@@ -256,6 +256,9 @@ def test_an_item_that_was_only_booked_is_no_foreign_item():
     class Catalogue:
         vocabulary = Vocabulary(pa.array(["a", "z"]), np.array([1, 0]))
 
+        def scores(self, histories):
+            return np.zeros((len(histories), 2), np.float32)
+
     check_no_leak({"catalogue": Catalogue()}, train, FRESH)
 
 

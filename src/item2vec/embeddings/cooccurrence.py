@@ -35,6 +35,8 @@ class Cooccurrence(Estimator):
     the vectors are ``U Σ^½``, the context vectors ``V Σ^½``. The SVD is randomised (Halko, Martinsson &
     Tropp, SIAM Review 2011).
 
+    To recommend with it, or to evaluate it, wrap its vectors: ``Recommender(model.item_vectors_)``.
+
     Parameters
     ----------
     vector_size : int

@@ -21,6 +21,7 @@ _LAZY = {
     "Split": "splits",
     "TypeTransitions": "baselines",
     "booked_rank": "booked_ranks.protocol",
+    "check_no_leak": "leaks",
     "evaluate_long_term": "long_term.protocol",
     "evaluate_next_item": "next_item.protocol",
     "fit_baselines": "baselines",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.errors import DataError, UsageError
+from item2vec.errors import DataError
+from item2vec.evaluation.arguments import check_whole
 from item2vec.evaluation.probes.neighbours import SCORE_BYTES, unit_rows
 
 TOLERANCE = 1e-5  # scores this close, relative to the largest, are a tie: either item is right
@@ -26,6 +27,14 @@ class Index(Protocol):
         self, query_vectors: npt.NDArray[np.float32], k: int = 10
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Find the nearest items of each query vector."""
+
+
+@runtime_checkable
+class ChecksVectors(Protocol):
+    """An index that knows what it was built from."""
+
+    def check_vectors(self, vectors: Any) -> None:
+        """Refuse other vectors than those."""
 
 
 class IndexedVectors(Protocol):
@@ -96,14 +105,15 @@ def index_recall(
     Raises
     ------
     UsageError
-        If `k` is below 1.
+        If `k` is below 1, another number is out of its range, or the index was built from other vectors.
     DataError
         If the index is of mode ``"next"`` and there are no context vectors.
     """
     from threadpoolctl import threadpool_limits
 
-    if k < 1:
-        raise UsageError(f"k={k}: ask for at least one neighbour")
+    check_whole("k", k, 1, "ask for a whole number of neighbours, at least one")
+    check_whole("n_queries", n_queries, 0, "a sample is a whole number of items")
+    check_whole("seed", seed, 0, "a seed is a whole number from 0")
     n_items = len(vectors.vectors)
     rows = np.random.default_rng(seed).permutation(n_items)[:n_queries]
     similar = index.mode == "similar"
@@ -111,6 +121,8 @@ def index_recall(
     table = vectors.vectors if similar else vectors.context_vectors
     if table is None:
         raise DataError("an index of mode 'next' ranks context vectors, and these vectors have none")
+    if isinstance(index, ChecksVectors):
+        index.check_vectors(vectors)
     if similar:
         queries, table = unit_rows(queries), unit_rows(table)
     with threadpool_limits(limits=1):

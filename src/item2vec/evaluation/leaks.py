@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.errors import DataError, EmptyDataError, LeakError, UsageError
+from item2vec.errors import DataError, EmptyDataError, LeakError
+from item2vec.evaluation.arguments import check_scorers, check_sessions, whole_positions
 from item2vec.evaluation.cuts import iso_time
 from item2vec.evaluation.scorer import Scorer
 from item2vec.sessions import Sessions
@@ -51,10 +52,14 @@ def check_no_leak(
     EmptyDataError
         If there is no training session.
     UsageError
-        If `first_targets` does not hold one position per test session.
+        If `first_targets` does not hold one position per test session, or what is passed are no scorers or
+        no sessions.
     DataError
         If the ids of the sides, or of a scorer, are of different types.
     """
+    check_scorers(scorers)
+    check_sessions("the training sessions", train)
+    check_sessions("the test sessions", test)
     if not len(train):
         raise EmptyDataError(
             "the training side holds no session, so no scorer can have learned from it; move the cuts of the"
@@ -130,9 +135,9 @@ def _check_times(train: Sessions, test: Sessions, first_targets: npt.NDArray[np.
 def _first_target_us(test: Sessions, first_targets: npt.NDArray[np.int64] | None) -> int | None:
     """Return when the first target happens; the start of its session where clicks have no times."""
     lengths = np.diff(test.offsets)
-    first = np.ones(len(test), np.int64) if first_targets is None else np.asarray(first_targets, np.int64)
-    if first.shape != lengths.shape:
-        raise UsageError(f"{len(first)} first targets for {len(test)} sessions; give one per session")
+    first = (
+        np.ones(len(test), np.int64) if first_targets is None else whole_positions(first_targets, len(test))
+    )
     has_target = first < lengths
     if not has_target.any():
         return None

@@ -60,7 +60,7 @@ def _rank_row(row: Any, targets: Any, ranks: Any, items: Any, scores: Any) -> No
     items[:] = -1
     scores[:] = -np.inf
     for i in range(len(targets)):
-        known = targets[i] >= 0 and np.isfinite(row[targets[i]])
+        known = targets[i] >= 0 and row[targets[i]] > -np.inf
         ranks[i] = 0.5 if known else np.inf  # 1, less the half that the target counts for itself
     for start in range(0, len(row), CHUNK):
         stop = min(start + CHUNK, len(row))
@@ -101,7 +101,7 @@ def ranks_and_lists(
     Parameters
     ----------
     scores : ndarray of float32, shape (batch, n_items)
-        Higher is better; ``-inf`` and NaN are outside the answer.
+        Higher is better, ``+inf`` best of all; ``-inf`` and NaN are outside the answer.
     targets : ndarray of int32, shape (n_relevant,)
         Columns of the relevant items, −1 where one is not among the items.
     offsets : ndarray of int64, shape (batch + 1,)

@@ -31,6 +31,6 @@ class Scorer(Protocol):
         Returns
         -------
         ndarray of float32, shape (len(histories), len(vocabulary))
-            Higher is better; ``-inf`` or NaN means "not in the answer". A row without any finite score is
-            an empty answer.
+            Higher is better; ``-inf`` or NaN means "not in the answer", and a row of nothing else is an empty
+            answer. ``+inf`` is a score like others, above every finite one; equal ones share their ranks.
         """

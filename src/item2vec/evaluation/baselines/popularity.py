@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import EmptyDataError
-from item2vec.evaluation.baselines.click_matrix import Histories
+from item2vec.evaluation.arguments import check_sessions
+from item2vec.evaluation.baselines.click_matrix import Histories, flat_histories
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
 
@@ -27,7 +28,10 @@ def click_vocabulary(sessions: Sessions) -> tuple[Vocabulary, npt.NDArray[np.int
     ------
     EmptyDataError
         If there is no click.
+    UsageError
+        If they are no sessions.
     """
+    check_sessions("the training sessions", sessions)
     counts = np.bincount(sessions.tokens, minlength=sessions.n_items)
     if not sessions.n_clicks:
         raise EmptyDataError("no training session has a click; a baseline cannot be fitted")
@@ -73,6 +77,7 @@ class Popularity:
 
     def scores(self, histories: Histories) -> npt.NDArray[np.float32]:
         """Return click counts, shape (len(histories), n_items), float32, ``-inf`` outside the market."""
+        flat_histories(histories, len(self.vocabulary))
         counts = self.vocabulary.counts.astype(np.float32)
         rows = np.repeat(counts[None, :], len(histories), axis=0)
         if self.per_market:

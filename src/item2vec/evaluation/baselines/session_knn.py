@@ -168,7 +168,7 @@ class SessionKNN:
         ``-inf`` where no neighbour holds an item, so an unknown history has an empty answer.
         """
         scores = np.empty((len(histories), len(self.vocabulary)), np.float32)
-        items, offsets = flat_histories(histories)
+        items, offsets = flat_histories(histories, len(self.vocabulary))
         limits = (self.sample_size, self.n_neighbors)
 
         def score_part(start: int, stop: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import EmptyDataError
-from item2vec.evaluation.baselines.click_matrix import Histories
+from item2vec.evaluation.baselines.click_matrix import Histories, flat_histories
 from item2vec.evaluation.baselines.popularity import Popularity, click_vocabulary
 from item2vec.evaluation.probes.attributes import aligned_attributes, label_codes
 from item2vec.evaluation.scorer import Scorer
@@ -77,6 +77,7 @@ class ByType(ABC):
 
     def _last_types(self, histories: Histories) -> npt.NDArray[np.int64]:
         """Return the type of each history's last stay of a known type, −1 without one."""
+        flat_histories(histories, len(self.vocabulary))
         lasts = np.full(len(histories), -1, np.int64)
         for row, history in enumerate(histories):
             types = self._types[history]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from tqdm import tqdm
 
-from item2vec.errors import UsageError
+from item2vec.evaluation.arguments import check_resamples, check_sessions, check_whole
 from item2vec.evaluation.bootstrap import Interval, Resampled, bootstrap_means, interval
 from item2vec.evaluation.leaks import check_no_leak
 from item2vec.evaluation.long_term.result import (
@@ -96,8 +96,9 @@ def evaluate_long_term(
         If item ids are of different types, or the item table does not fit.
     """
     methods = scorers_by_seed(scorers)
-    if k < 1:
-        raise UsageError(f"k={k}: a list holds at least one item")
+    check_sessions("the test sessions", test)
+    check_whole("k", k, 1, "a list holds a whole number of items, at least one")
+    check_resamples(n_bootstrap, seed)
     first = first_stays(test, first_targets)
     check_no_leak(scorers, train, test, first)
     vocabularies = [seeds[0].vocabulary for seeds in methods.values()]

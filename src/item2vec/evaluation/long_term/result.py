@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.evaluation.bootstrap import Interval
+from item2vec.evaluation.text_table import text_table
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,15 @@ class LongTermResult:
     scorers: dict[str, LongTermFigures]
     differences: tuple[LongTermDifference, ...]
     insufficient: str | None = None
+
+    def __repr__(self) -> str:
+        title = (
+            f"Long term, {self.attribute}: {self.n_cases:,} stays of {self.n_users:,} users;"
+            " % with 95 % intervals over users"
+        )
+        columns = ["scorer", f"Recall@{self.k}", f"MRR@{self.k}", "type accuracy"]
+        rows = [(name, one.recall, one.mrr, one.type_accuracy) for name, one in self.scorers.items()]
+        return text_table(title, columns, rows)
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON types, None for NaN."""

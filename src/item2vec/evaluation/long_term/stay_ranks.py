@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from item2vec.errors import UsageError
+from item2vec.evaluation.arguments import scores_of
 from item2vec.evaluation.long_term.stays import Catalogue, StayCases
 from item2vec.evaluation.next_item.cases import KnownPrefixes
 from item2vec.evaluation.scorer import Scorer
@@ -138,7 +138,7 @@ def rank_stays(
     rows = min(2048, max(1, SCORE_BYTES // (4 * max(1, len(vocabulary)))))
     for number, scorer in enumerate(seeds):
         for part, histories in prefixes.batches(rows):
-            scores = _scores(name, scorer, histories)
+            scores = scores_of(name, scorer, histories)
             for market, of_market in _runs(cases.markets[part]):
                 here = slice(part.start + of_market.start, part.start + of_market.stop)
                 found = markets[market].ranks(scores[of_market], prefixes.targets[here], cases.types[here])
@@ -148,16 +148,6 @@ def rank_stays(
             bar.update(len(histories))
     unseen = (prefixes.lengths == 0) & (cases.prefixes.positions > 0)
     return StayRanks(ranks, type_ranks, empty, backed_off if says else None, prefixes.targets < 0, unseen)
-
-
-def _scores(name: str, scorer: Scorer, histories: list[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
-    scores, n_items = scorer.scores(histories), len(scorer.vocabulary)
-    if scores.shape != (len(histories), n_items):
-        raise UsageError(
-            f"scorer {name!r} answered {scores.shape} for {len(histories)} histories and {n_items} items;"
-            " scores() must return one row per history and one column per item"
-        )
-    return scores
 
 
 def _runs(markets: npt.NDArray[np.int64]) -> Iterator[tuple[int, slice]]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import DataError, UsageError
+from item2vec.evaluation.arguments import check_scorers, whole_positions
 from item2vec.evaluation.scorer import Scorer
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
@@ -91,9 +92,8 @@ def prefix_cases(
             f"relevant={relevant!r}; it is 'next' (one item) or 'rest' (the rest of the session)"
         )
     lengths = np.diff(test.offsets)
-    first = np.ones(len(lengths), np.int64) if first_targets is None else np.asarray(first_targets, np.int64)
-    if len(first) != len(lengths):
-        raise UsageError(f"{len(first)} first targets for {len(lengths)} sessions; give one per session")
+    n = len(lengths)
+    first = np.ones(n, np.int64) if first_targets is None else whole_positions(first_targets, n)
     n_cases = np.maximum(lengths - np.maximum(first, 1), 0)
     with_case = np.flatnonzero(n_cases)
     chosen = with_case
@@ -140,8 +140,10 @@ def scorers_by_seed(scorers: Mapping[str, Scorer | Sequence[Scorer]]) -> dict[st
     Raises
     ------
     UsageError
-        If there is no method, a method without a training, or one whose trainings know different items.
+        If there is no method, one that is no fitted scorer, a method without a training, or one whose
+        trainings know different items.
     """
+    check_scorers(scorers)
     if not scorers:
         raise UsageError("there is nothing to evaluate: give at least one scorer by name")
     methods = {name: tuple(one) if isinstance(one, Sequence) else (one,) for name, one in scorers.items()}

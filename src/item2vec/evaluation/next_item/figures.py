@@ -13,13 +13,8 @@ from item2vec.evaluation import metrics
 from item2vec.evaluation.bootstrap import Interval, Resampled, interval
 from item2vec.evaluation.next_item.cases import PrefixCases
 from item2vec.evaluation.next_item.lists import TrainingItems, coverage, gini
-from item2vec.evaluation.next_item.result import (
-    Difference,
-    PositionFigures,
-    Reachable,
-    ScorerFigures,
-    SliceFigures,
-)
+from item2vec.evaluation.next_item.parts import PositionFigures, Reachable, SliceFigures
+from item2vec.evaluation.next_item.result import Difference, ScorerFigures
 from item2vec.vocabulary import Vocabulary
 
 LONGEST_POSITION = 10  # prefixes this long and longer share a line in the figures by position

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from item2vec.errors import UsageError
+from item2vec.evaluation.arguments import check_resamples, check_sessions, check_whole, scores_of
 from item2vec.evaluation.bootstrap import bootstrap_means
 from item2vec.evaluation.next_item.cases import KnownPrefixes, PrefixCases, prefix_cases, scorers_by_seed
 from item2vec.evaluation.next_item.figures import (
@@ -54,8 +54,9 @@ def evaluate_next_item(
     Parameters
     ----------
     scorers : mapping of str to Scorer, or to a sequence of them
-        Fitted on the training sessions of the split only. A sequence is one method trained with several
-        seeds: figures are averaged over the seeds first, then over cases.
+        Fitted on the training sessions of the split only. Estimators (:class:`~item2vec.Item2Vec`,
+        :class:`~item2vec.Cooccurrence`) do not rank: wrap ``Recommender(model.item_vectors_)``. A sequence is
+        one method trained with several seeds: figures are averaged over the seeds first, then over cases.
     test : Sessions
         Held-out sessions.
     train : Sessions, optional
@@ -85,13 +86,18 @@ def evaluate_next_item(
     Raises
     ------
     UsageError
-        If there is no scorer, a number is out of its range, or a scorer answers with the wrong shape.
+        If there is no scorer or one that does not rank, `test` or `train` are no sessions, a number is out of
+        its range, or a scorer answers with the wrong shape.
     DataError
         If item ids of scorers and sessions are of different types; a LeakError if `train` or a scorer knows
         what the test asks for; an EmptyDataError if `train` has no click.
     """
     methods = scorers_by_seed(scorers)
-    _check_numbers(k, n_bootstrap, max_sessions)
+    check_sessions("the test sessions", test)
+    check_whole("k", k, 1, "a list holds a whole number of items, at least one")
+    check_resamples(n_bootstrap, seed)
+    if max_sessions is not None:
+        check_whole("max_sessions", max_sessions, 1, "evaluate at least one session, or all with None")
     if train is not None:
         from item2vec.evaluation.leaks import check_no_leak
 
@@ -110,15 +116,6 @@ def evaluate_next_item(
             means[name] = bootstrap_means(per_case, cases.session_nums, n_bootstrap, seed)
             figures[name] = scorer_figures(answers, cases, k, means[name], known, n_catalogue)
     return NextItemResult(k, relevant, figures, paired_differences(means), cases, n_catalogue)
-
-
-def _check_numbers(k: int, n_bootstrap: int, max_sessions: int | None) -> None:
-    if k < 1:
-        raise UsageError(f"k={k}: a list holds at least one item")
-    if n_bootstrap < 0:
-        raise UsageError(f"n_bootstrap={n_bootstrap}: give 1,000 or so, or 0 for no intervals")
-    if max_sessions is not None and max_sessions < 1:
-        raise UsageError(f"max_sessions={max_sessions}: evaluate at least one session, or all with None")
 
 
 def _known(train: Sessions, test: Sessions, cases: PrefixCases) -> KnownCases:
@@ -143,12 +140,7 @@ def _answers(
     ranks = np.full(len(prefixes.targets), np.inf)
     lists = np.full((len(cases), k), -1, np.int32)
     for part, histories in prefixes.batches(min(2048, max(LEAST_ROWS, SCORE_BYTES // (4 * max(n_items, 1))))):
-        scores = np.asarray(scorer.scores(histories))
-        if scores.shape != (len(histories), n_items):
-            raise UsageError(
-                f"scorer {name!r} answered {scores.shape} for {len(histories)} histories and {n_items} items;"
-                " scores() must return one row per history and one column per item"
-            )
+        scores = scores_of(name, scorer, histories)
         offsets = cases.offsets[part.start : part.stop + 1]
         targets = slice(offsets[0], offsets[-1])
         ranks[targets], lists[part], _ = ranks_and_lists(

@@ -14,61 +14,12 @@ from item2vec.errors import UsageError
 from item2vec.evaluation.bootstrap import Interval
 from item2vec.evaluation.metrics import recall_curve
 from item2vec.evaluation.next_item.cases import PrefixCases
+from item2vec.evaluation.next_item.parts import PositionFigures, Reachable, SliceFigures, number_or_none
+from item2vec.evaluation.text_table import text_table
 from item2vec.sessions import Sessions
 
 CURVE_LENGTH = 100
 CASE_COLUMNS = ("session_id", "user_id", "start_us", "position", "target")
-
-
-@dataclass(frozen=True)
-class SliceFigures:
-    """Figures of some of the cases, in %.
-
-    `n` of them from `n_sessions` sessions; the intervals are NaN where there is none.
-    """
-
-    n: int
-    n_sessions: int
-    recall: Interval
-    mrr: Interval
-    ndcg: Interval
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON types."""
-        return {
-            "n": self.n,
-            "n_sessions": self.n_sessions,
-            **{name: getattr(self, name).to_json() for name in ("recall", "mrr", "ndcg")},
-        }
-
-
-@dataclass(frozen=True)
-class PositionFigures:
-    """Recall@k and MRR@k, in %, of the `n` prefixes of one length (or of at least that length)."""
-
-    position: int
-    or_more: bool
-    n: int
-    recall: Interval
-    mrr: Interval
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON types."""
-        figures = {"recall": self.recall.to_json(), "mrr": self.mrr.to_json()}
-        return {"position": self.position, "or_more": self.or_more, "n": self.n, **figures}
-
-
-@dataclass(frozen=True)
-class Reachable:
-    """Recall@k and MRR@k, in %, over the relevant items the scorer knows; `n` cases have one."""
-
-    n: int
-    recall: float
-    mrr: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON types."""
-        return {"n": self.n, "recall": _number(self.recall), "mrr": _number(self.mrr)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +99,8 @@ class ScorerFigures:
         return {
             **{name: getattr(self, name).to_json() for name in ("recall", "hr", "mrr", "ndcg", "map")},
             "reachable": self.reachable.to_json(),
-            "coverage": _number(self.coverage),
-            "gini": _number(self.gini),
+            "coverage": number_or_none(self.coverage),
+            "gini": number_or_none(self.gini),
             **{
                 name: None if getattr(self, name) is None else getattr(self, name).to_json()
                 for name in intervals
@@ -159,7 +110,9 @@ class ScorerFigures:
             "n_unseen_histories": self.n_unseen_histories,
             "n_empty_answers": self.n_empty_answers,
             "n_seeds": self.n_seeds,
-            "seeds": {name: [_number(value) for value in values] for name, values in self.seeds.items()},
+            "seeds": {
+                name: [number_or_none(value) for value in values] for name, values in self.seeds.items()
+            },
             "slices": self.slices and {name: one.to_json() for name, one in self.slices.items()},
             "by_position": [one.to_json() for one in self.by_position],
         }
@@ -207,6 +160,21 @@ class NextItemResult:
     differences: tuple[Difference, ...]
     cases: PrefixCases
     n_catalogue: int
+
+    def __repr__(self) -> str:
+        title = (
+            f"Next item, relevant {self.relevant!r}: {self.n_prefixes:,} prefixes of {self.n_sessions:,}"
+            f" sessions, {self.n_catalogue:,} items; % with 95 % intervals over sessions"
+        )
+        columns = ["scorer", *(f"{name}@{self.k}" for name in ("Recall", "MRR", "NDCG")), "coverage %"]
+        return text_table(
+            title,
+            columns,
+            [
+                (name, one.recall, one.mrr, one.ndcg, f"{one.coverage:.1f}")
+                for name, one in self.scorers.items()
+            ],
+        )
 
     @property
     def n_prefixes(self) -> int:
@@ -293,7 +261,3 @@ class NextItemResult:
         curve = self.recall_curve(name)
         drawn = None if np.isnan(curve).any() else curve.tolist()
         return {**self.scorers[name].to_json(), "recall_curve": drawn}
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -81,10 +81,11 @@ def price_codes(
     Raises
     ------
     UsageError
-        If the limits are not ascending.
+        If the bands are neither ascending limits nor ``"quintiles"``.
     DataError
         If the prices are no numbers.
     """
+    limits = _checked_bands(bands)
     if values is None:
         return np.full(len(markets), -1, np.int64), []
     if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
@@ -92,17 +93,29 @@ def price_codes(
     prices = pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
     known = np.isfinite(prices)
     codes = np.full(len(markets), -1, np.int64)
-    if isinstance(bands, str):
+    if limits is None:
         for market in np.unique(markets[known]):
             here = known & (markets == market)
             codes[here] = np.searchsorted(
                 np.quantile(prices[here], [0.2, 0.4, 0.6, 0.8]), prices[here], "right"
             )
         return codes, ["cheapest fifth", "2nd", "3rd", "4th", "dearest fifth"]
-    limits = np.asarray(bands, np.float64)
-    if not len(limits) or not (np.diff(limits) > 0).all():
-        raise UsageError(f"price_bands={list(bands)}: give ascending upper limits such as [30, 60, 90, 120]")
     codes[known] = np.searchsorted(limits, prices[known], "right")
     edges = [f"{limit:g}" for limit in limits]
     middle = [f"{low}–{high}" for low, high in pairwise(edges)]
     return codes, [f"<{edges[0]}", *middle, f"{edges[-1]}+"]
+
+
+def _checked_bands(bands: PriceBands) -> npt.NDArray[np.float64] | None:
+    """Return the upper limits of the bands, None for quintiles."""
+    if isinstance(bands, str) and bands == "quintiles":
+        return None
+    try:
+        limits = np.asarray(bands, np.float64)
+    except (TypeError, ValueError):
+        limits = np.zeros(0)
+    if limits.ndim != 1 or not len(limits) or not np.isfinite(limits).all() or (np.diff(limits) <= 0).any():
+        raise UsageError(
+            f"price_bands={bands!r}: give ascending upper limits such as [30, 60, 90, 120], or 'quintiles'"
+        )
+    return limits

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import DataError
+from item2vec.evaluation.arguments import check_whole
 
 SCORE_BYTES = 64 * 2**20
 
@@ -73,9 +74,14 @@ def neighbour_agreement(
 
     Raises
     ------
+    UsageError
+        If a number is out of its range.
     DataError
         If the arrays differ in length.
     """
+    check_whole("k", k, 1, "ask for a whole number of neighbours, at least one")
+    check_whole("max_queries", max_queries, 1, "ask about a whole number of items, at least one")
+    check_whole("seed", seed, 0, "a seed is a whole number from 0")
     groups = np.zeros(len(vectors), np.int64) if within is None else np.asarray(within)
     asked = np.ones(len(vectors), bool) if queries is None else np.asarray(queries, bool)
     if not len(vectors) == len(labels) == len(groups) == len(asked):

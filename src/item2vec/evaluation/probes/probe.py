@@ -147,7 +147,7 @@ def probe(
     Raises
     ------
     UsageError
-        If the price bands are not ascending.
+        If the price bands are neither ascending limits nor ``"quintiles"``, or a number is out of its range.
     """
     attributes = aligned_attributes(items, vectors.vocabulary)
     markets, market_names = label_codes(attributes.get("market"), len(vectors.vocabulary))
