@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from item2vec.artifacts import RunFolder
 from item2vec.cli import app
-from item2vec.cli.show import booked_lines, brief, number
+from item2vec.cli.show import booked_lines, brief, headline, long_term_lines, number
 
 HEAVY = {"torch", "pandas", "sklearn", "numba", "duckdb", "pyarrow", "numpy", "matplotlib", "annoy"}
 TINY = """
@@ -333,11 +333,42 @@ def test_booked_ranks_are_told_a_line_each() -> None:
     told = list(booked_lines({"booked_rank": results}))
     assert [line.split("   ")[0] for line in told[1:3]] == ["eq. 3", "production order"]
     assert "3.21 [3.00, 3.43]" in told[1]
-    assert told[1].endswith("no case")
+    assert told[1].endswith(" insufficient")
     assert told[2].split()[-2:] == ["4.00", "–"]
-    assert told[3] == "in its search: 457 cases, 9.7 candidates on average, lower is better"
-    assert told[4] == "in its market: insufficient data: 3 of 9 cases"
+    assert told[3].split("  ")[0] == "by chance"
+    assert told[3].split()[-2:] == ["5.37", "insufficient"]
+    assert told[4] == "in its search: 457 cases, 9.7 candidates on average, lower is better"
+    assert told[5] == "in its market: insufficient data: 3 of 9 cases"
+    nothing = {**market, "cases": 0, "mean_candidates": None, "lines": {"eq. 3": None}}
+    assert list(booked_lines({"booked_rank": [nothing]}))[-2].split()[-1] == "–"
     assert list(booked_lines({})) == []
+
+
+def test_the_next_booking_is_told_a_line_each_with_what_had_no_answer() -> None:
+    figure = {"value": 20.0, "low": 18.0, "high": 22.5}
+    scorer = {"recall": figure, "type_accuracy": dict.fromkeys(figure), "n_empty_answers": 0}
+    found = {"k": 10, "n_cases": 1686, "n_users": 901, "insufficient": None}
+    scorers = {"item2vec": {**scorer, "n_empty_answers": 598}, "repeat_type": scorer}
+    told = list(long_term_lines({"long_term": {**found, "scorers": scorers}}))
+    assert told[0].split()[-5:] == ["right", "type", "first", "no", "answer"]
+    assert told[1].split()[-3:] == ["no", "case", "598"]
+    assert told[2].startswith("repeat type")
+    assert "20.00 [18.00, 22.50]" in told[2]
+    assert told[3] == "1,686 bookings of 901 users, % with 95 % intervals over users"
+    assert told[4].startswith("no answer: cases, each a miss")
+    nothing = {**found, "n_cases": 0, "insufficient": "insufficient data: no listing has a known market"}
+    assert list(long_term_lines({"long_term": nothing})) == [f"long term: {nothing['insufficient']}"]
+    assert list(long_term_lines({"long_term": None})) == list(long_term_lines({})) == []
+
+
+def test_no_case_has_a_reason() -> None:
+    figures = {
+        "next_item": {"item2vec": {}},
+        "k": 20,
+        "prefixes": 0,
+        "next_item_insufficient": "of first stays",
+    }
+    assert list(headline(figures)) == ["next item: no case; of first stays"]
 
 
 def test_losses_among_attributes_are_told_and_zeros_are_not() -> None:

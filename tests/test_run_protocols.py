@@ -143,3 +143,36 @@ def test_booking_sequences_are_measured_in_the_long_term_and_clicks_are_not(
     assert list(found["scorers"]) == names
     assert found["scorers"]["item2vec"]["n_seeds"] == 2
     assert report_of(result)["booked_rank"] == []
+    figures = result.objects["evaluation"].figures
+    told = figures["long_term"]
+    assert {key: told[key] for key in ("k", "n_cases", "n_users", "insufficient")} == {
+        key: found[key] for key in ("k", "n_cases", "n_users", "insufficient")
+    }
+    for name, scorer in found["scorers"].items():
+        assert told["scorers"][name] == {
+            key: scorer[key] for key in ("recall", "type_accuracy", "n_empty_answers")
+        }
+    assert figures["next_item_insufficient"] is None
+    assert runs[1].objects["evaluation"].figures["long_term"] is None
+
+
+def test_first_stays_alone_are_no_next_item_case_and_the_run_says_so(tmp_path: Path) -> None:
+    """Users come once, so no stay behind the cut has one before it: none is a prefix, all are first stays."""
+    rows = [f"u{user},i{user % 7},{1_600_000_000 + 3_600 * user},booking\n" for user in range(200)]
+    rows += [f"u{user},i{user % 5},{1_600_000_900 + 3_600 * user},booking\n" for user in range(150)]
+    log, items = tmp_path / "log.csv", tmp_path / "items.csv"
+    log.write_text("user_id,item_id,ts,event_type\n" + "".join(rows))
+    items.write_text("item_id,market\n" + "".join(f"i{item},Paris\n" for item in range(7)))
+    small = {key: value for key, value in TINY.items() if key != "simulate"}
+    small["train"] = {"epochs": 1, "workers": 1, "vector_size": 4}
+    small["evaluate"] = {"n_bootstrap": 100, "embedding_map": "pca"}
+    sections = {"kind": "booking", "min_length": 1}
+    events = {"path": str(log), "items": {"path": str(items)}}
+    result = run_pipeline(
+        RunConfig.from_sections({**small, "sessions": sections, "events": events}), tmp_path / "runs"
+    )
+    figures = result.objects["evaluation"].figures
+    assert figures["prefixes"] == 0
+    assert "has a click or a stay before one that could be foretold" in figures["next_item_insufficient"]
+    assert figures["long_term"]["n_cases"] > 0
+    assert figures["long_term"]["scorers"]["item2vec"]["n_empty_answers"] == figures["long_term"]["n_cases"]

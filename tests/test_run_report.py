@@ -71,7 +71,7 @@ def test_a_missing_market_and_unreadable_attributes_are_explained(tmp_path: Path
     }
     result = run_pipeline(RunConfig.from_sections(sections), tmp_path / "runs")
     report = json.loads((result.objects["evaluation"].path / "report.json").read_text())
-    assert "No item has a market, so there is no baseline market_popularity." in report["notes"]
+    assert "No item has a market, so there is no baseline market popularity." in report["notes"]
     baselines = ["popularity", "item_knn", "sequential_rules", "session_knn"]
     assert list(report["next_item"]["scorers"]) == ["item2vec", "item2vec_similar", *baselines]
     assert report["reconciliation"]["attributes"]["items"]["unreadable price"] == 1

@@ -155,4 +155,6 @@ def referee_rank(scorer: Any, case: Case, pooled: bool) -> float:
 
     others = [score(item) for item in case.candidates if item != case.booked]
     own = score(case.booked)
+    if max(own, *others) == -INF:
+        return len(case.candidates)  # silence
     return 1 + sum(other > own for other in others) + 0.5 * sum(other == own for other in others)

@@ -7,6 +7,8 @@ from faults import fault
 CASES = "evaluation/booked_ranks/cases.py"
 LONG_TERM = "evaluation/long_term/protocol.py"
 RANK_RESULT = "evaluation/booked_ranks/result.py"
+RANK_SUMMARY = "evaluation/booked_ranks/summary.py"
+LIST_RANKS = "evaluation/booked_ranks/list_ranks.py"
 SEARCHES = "evaluation/booked_ranks/searches.py"
 STAYS = "evaluation/long_term/stays.py"
 STAY_RANKS = "evaluation/long_term/stay_ranks.py"
@@ -86,6 +88,22 @@ PROTOCOLS = [
         slow=True,
     ),
     fault(
+        "silence about a list is as good as chance",
+        LIST_RANKS,
+        "(equal if empty[case] else 0.5 * equal)",
+        "0.5 * equal",
+        "booked_rank::test_a_method_that_says_nothing_is_last_and_counted",
+        slow=True,
+    ),
+    fault(
+        "what no method knows is asked for",
+        CASES,
+        "~known[cases.booked], ",
+        "~known[cases.booked] & False, ",
+        "booked_rank::test_a_method_that_says_nothing_is_last_and_counted",
+        slow=True,
+    ),
+    fault(
         "the normalised rank never reaches 1",
         RANK_RESULT,
         "(ranks - 1) / (cases.n_candidates - 1)",
@@ -95,7 +113,7 @@ PROTOCOLS = [
     ),
     fault(
         "cases are resampled instead of sessions",
-        RANK_RESULT,
+        RANK_SUMMARY,
         "cases.session_nums[mask], n_bootstrap",
         "np.flatnonzero(mask), n_bootstrap",
         "booked_rank::test_differences_are_paired_and_clusters_are_sessions",
@@ -103,7 +121,7 @@ PROTOCOLS = [
     ),
     fault(
         "positions with few cases are shown",
-        RANK_RESULT,
+        RANK_SUMMARY,
         "if at.sum() >= min_cases else None",
         "if at.sum() else None",
         "booked_rank::test_positions_with_few_cases_are_hidden_and_a_thin_headline_is_called_so",

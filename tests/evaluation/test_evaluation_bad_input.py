@@ -304,14 +304,14 @@ BOOKED_RANK = {
     ),
     "only unseen listings": (
         lambda: booked([["x", "y", "y"]], [["y"]], markets={**MARKETS, "x": "P", "y": "P"}),
-        {"n_cases": 0, "excluded/lists of one candidate": 3},  # no scorer knows another one there
+        {"n_cases": 0, "excluded/clicks before the booking of a listing that no scorer knows": 3},
     ),
     "the booked listing outside the catalogue": (
         lambda: booked([["a", "b"]], [["y"]], markets={**MARKETS, "y": "P"}),
         {
-            "n_cases": 2,
-            "lines/popularity/n_unseen_booked": 2,
-            "lines/popularity/all/normalised/value": 1.0,  # behind all that are known
+            "n_cases": 0,
+            "excluded/clicks before the booking of a listing that no scorer knows": 2,
+            "lines/popularity/n_unseen_booked": 0,
         },
     ),
     "a market of one listing": (
@@ -349,7 +349,7 @@ BOOKED_RANK = {
             n_bootstrap=20,
             min_cases=1,
         ),
-        {"n_cases": 1, "excluded/lists of one candidate": 1, "lines/mute/all/normalised/value": 0.5},
+        {"n_cases": 1, "excluded/lists of one candidate": 1, "lines/mute/all/normalised/value": 1.0},
     ),
 }
 

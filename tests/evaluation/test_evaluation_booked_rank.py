@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import item2vec as i2v
-from item2vec.errors import DataError, UsageError
+from item2vec.errors import DataError, LeakError, UsageError
 from item2vec.evaluation import booked_rank, search_lists
 from item2vec.evaluation.booked_ranks import protocol as booked_ranking
 from item2vec.sessions import Sessions
@@ -296,7 +296,7 @@ def test_positions_with_few_cases_are_hidden_and_a_thin_headline_is_called_so():
     few = booked_rank(scorers, test, n_bootstrap=100)
     assert few.insufficient == (
         "insufficient data: 18 of 18 cases lie before the first click on the booked listing, 18 of them with"
-        " a booked listing and a history that a scorer knows; it takes 100"
+        " a booked listing and a last click that every scorer knows; it takes 100"
     )
 
 
@@ -306,8 +306,12 @@ def test_positions_with_few_cases_are_hidden_and_a_thin_headline_is_called_so():
         (Sessions.from_lists([["a", "b"]], markets=MARKETS), None),  # nothing booked
         (Sessions.from_lists([["a", "b"]], booked=[["k"]]), "bookings of a listing without a market"),
         (
-            Sessions.from_lists([["a"]], booked=[["k"]], markets={"a": "Rome", "k": "Bern"}),
+            Sessions.from_lists([["a"]], booked=[["b"]], markets={"a": "Rome", "b": "Bern"}),
             "lists of one candidate",
+        ),
+        (
+            Sessions.from_lists([["a"]], booked=[["k"]], markets={"a": "Rome", "k": "Rome"}),
+            "clicks before the booking of a listing that no scorer knows",
         ),
     ],
 )
@@ -324,10 +328,14 @@ def test_without_a_case_there_are_reasons_and_no_figures(test, reason):
 def test_cases_that_no_scorer_knows_are_no_data_about_it():
     """Most of trivago's hotels come up in one session: a thousand cases, and hardly one for a model."""
     test = crowd(20, 2)
-    strangers = {"c0": 1.0, "c1": 2.0, "y": 0.0}
-    found = booked_rank({"stranger": Fixed(strangers)}, test, min_cases=2, n_bootstrap=100).to_json()
+    stranger, native = Fixed({"c0": 1.0, "c1": 2.0, "y": 0.0}), Fixed({"c0": 1.0, "c1": 2.0, "k": 3.0})
+    found = booked_rank({"stranger": stranger}, test, min_cases=2, n_bootstrap=100).to_json()
+    assert found["insufficient"].startswith("insufficient data: 0 of 0 cases lie before")
+    both = {"stranger": stranger, "native": native}  # what one of the two knows compares nothing
+    found = booked_rank(both, test, min_cases=2, n_bootstrap=100).to_json()
     assert found["insufficient"].startswith("insufficient data: 40 of 40 cases lie before")
-    assert found["lines"]["stranger"]["known"]["n"] == 0
+    assert found["n_known_by_all"] == found["lines"]["stranger"]["known"]["n"] == 0
+    assert found["lines"]["native"]["known"]["n"] == 40
     knows_two = Fixed({"c0": 1.0, "c1": 2.0, "k": 3.0})
     found = booked_rank({"two": knows_two}, crowd(20, 3), min_cases=40, n_bootstrap=100).to_json()
     assert found["insufficient"] is None
@@ -338,6 +346,55 @@ def test_cases_that_no_scorer_knows_are_no_data_about_it():
         "mean_rank": {"value": 1.0, "low": 1.0, "high": 1.0},
         "normalised": {"value": 0.0, "low": 0.0, "high": 0.0},
     }
+
+
+def test_a_method_that_says_nothing_is_last_and_counted():
+    """A listing without training clicks: an answer must put it last, so silence must not do better."""
+    silent = {"nan": np.nan, "minus": -np.inf}
+    scorers = {name: Fixed(dict.fromkeys(["c0", "c1", "c2", "z"], score)) for name, score in silent.items()}
+    scorers["answers"] = Fixed({"c0": 1.0, "c1": 2.0, "c2": 3.0, "z": 0.0})
+    found = booked_rank(scorers, crowd(5, 3), **QUICK).to_json()
+    assert found["n_cases"] == 0
+    assert found["excluded"]["clicks before the booking of a listing that no scorer knows"] == 15
+    scorers["knows k"] = Fixed({"c0": 1.0, "k": 0.5})
+    found = booked_rank(scorers, crowd(5, 3), **QUICK).to_json()
+    shares = {name: line["before"]["normalised"]["value"] for name, line in found["lines"].items()}
+    assert {shares[name] for name in (*silent, "answers")} == {1.0}
+    assert shares["knows k"] < 0.5
+    empty = {name: line["n_empty_answers"] for name, line in found["lines"].items()}
+    assert empty == {**dict.fromkeys(silent, 15), "answers": 0, "knows k": 0}
+    seeds = [Fixed({"c0": 1.0, "k": 2.0}), Fixed({"c0": np.nan, "k": np.nan})]
+    one = booked_rank({"seeds": seeds, **scorers}, crowd(5, 3), **QUICK).to_json()["lines"]["seeds"]
+    assert (one["n_empty_answers"], one["seeds"]["normalised"]) == (15, [0.0, 1.0])
+
+
+def test_in_a_search_silence_is_last_too_and_production_keeps_its_order(planted):
+    sessions, searches = planted
+    silent = Fixed(dict.fromkeys(SCORES, -np.inf))
+    result = booked_rank({"silent": silent, "fixed": Fixed(SCORES)}, sessions, searches=searches, **QUICK)
+    assert result.lines["silent"].ranks.tolist() == [[4, 2, 2, 4]]
+    assert result.lines["fixed"].ranks.tolist() == [[2, 1, 2, 3]]
+    assert result.lines["production order"].ranks.tolist() == [[2, 2, 2, 4]]
+    assert result.lines["silent"].n_empty_answers == 4
+
+
+def test_the_size_of_the_lists_is_told_of_the_cases_it_is_shown_with(planted):
+    sessions, searches = planted
+    found = booked_rank({"fixed": Fixed(SCORES)}, sessions, searches=searches, **QUICK).to_json()
+    assert found["before"] == {"n_cases": 2, "n_sessions": 1, "mean_candidates": 3.0}
+    assert found["all"] == {"n_cases": 4, "n_sessions": 1, "mean_candidates": 3.0}
+    other = replace(searches, list_nums=searches.list_nums[[0, 0, 2, 3]])
+    found = booked_rank({"fixed": Fixed(SCORES)}, sessions, searches=other, **QUICK).to_json()
+    assert (found["before"]["mean_candidates"], found["mean_candidates"]) == (4.0, 3.5)
+
+
+def test_with_the_training_sessions_leaks_are_refused():
+    test, scorers = crowd(3), {"one": Fixed({"c0": 1.0, "k": 1.0})}
+    with pytest.raises(LeakError, match="items that no training session has"):
+        booked_rank(scorers, test, train=Sessions.from_lists([["c0", "c0"]]), **QUICK)
+    train = Sessions.from_lists([["c0", "k"]])
+    fine = booked_rank(scorers, test, train=train, **QUICK).to_json()
+    assert fine == booked_rank(scorers, test, **QUICK).to_json()
 
 
 def test_a_booking_before_every_click_has_no_query():
@@ -450,8 +507,12 @@ def test_equal_questions_are_asked_once():
 
 
 class Crooked(Fixed):
+    def __init__(self, answer):
+        super().__init__({"c0": 1.0, "k": 1.0})
+        self._answer = answer
+
     def scores(self, histories):
-        return np.zeros((len(histories), 1), np.float32)
+        return self._answer(len(histories))
 
 
 @pytest.mark.parametrize(
@@ -463,7 +524,11 @@ class Crooked(Fixed):
         ({"one": Fixed({"k": 1})}, {"max_position": 0}, UsageError, "max_position=0"),
         ({"one": Fixed({"k": 1})}, {"min_cases": 0}, UsageError, "min_cases=0"),
         ({"one": Fixed({1: 1.0})}, {}, DataError, "read both with the same id_type"),
-        ({"one": Crooked({"c0": 1.0, "k": 1.0})}, {}, UsageError, "one row per history"),
+        ({"one": Crooked(lambda n: np.zeros((n, 1)))}, {}, UsageError, "one row per history"),
+        ({"one": Crooked(lambda n: None)}, {}, UsageError, "'one' answered \\(\\) for 1"),
+        ({"one": Crooked(lambda n: [["x", "y"]] * n)}, {}, UsageError, "must return numbers"),
+        ({"production order": Fixed({"k": 1})}, {}, UsageError, "give it another name"),
+        (dict.fromkeys(("a", "a, pooled"), Fixed({"k": 1})), {}, UsageError, "named 'a, pooled'"),
     ],
 )
 def test_calls_that_make_no_sense(scorers, options, error, message):
@@ -475,6 +540,12 @@ def test_lists_of_other_sessions_are_refused(planted):
     _, searches = planted
     with pytest.raises(UsageError, match="about 1 bookings, the test sessions have 3"):
         booked_rank({"one": Fixed({"k": 1.0})}, crowd(3), searches=searches)
+    sessions, _ = planted
+    renumbered = replace(sessions, session_ids=sessions.session_ids + 1)
+    rebooked = replace(sessions, booked=sessions.tokens[:1])
+    for other, why in ((renumbered, "bookings of other sessions"), (rebooked, "lack the listing")):
+        with pytest.raises(UsageError, match=why):
+            booked_rank({"one": Fixed({"k": 1.0})}, other, searches=searches)
 
 
 def test_search_lists_need_times_users_clicks_and_one_id_type(tmp_path):

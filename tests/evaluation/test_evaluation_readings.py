@@ -65,6 +65,11 @@ def test_an_interval_is_read(low, high, said):
     assert reading({"value": 0, "low": low, "high": high}) == said
 
 
+def test_no_difference_at_all_is_the_same_and_not_a_matter_of_chance():
+    assert reading({"value": 0.0, "low": 0.0, "high": 0.0}) == "the same"
+    assert reading({"value": 0.01, "low": 0.0, "high": 0.0}) == "not told apart"
+
+
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [(0.1, 2, "worse"), (-2, -0.1, "better"), (-1, 1, "not told apart"), (None, None, "insufficient data")],

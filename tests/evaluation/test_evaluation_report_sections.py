@@ -134,6 +134,10 @@ def booked_rank_figures(candidates="search", scarce=12):
             "n_unseen_booked": 1,
             "n_unseen_queries": 2,
             "n_unseen_candidates": 3,
+            "n_empty_answers": 4,
+            "known": None
+            if name == "production order"
+            else {"n": 2900, "n_sessions": 690, "mean_rank": interval(8.25 - at, 0.3), "normalised": NONE},
             "n_seeds": 3,
             "seeds": {"mean_rank": [1.0, 2.0, 3.0], "normalised": [0.1, 0.2, 0.3]},
         }
@@ -151,6 +155,9 @@ def booked_rank_figures(candidates="search", scarce=12):
         "min_cases": 80,
         "excluded": {"one_candidate": 12, HOSTILE: 3},
         "mean_candidates": 18.4,
+        "before": {"n_cases": 3000, "n_sessions": 700, "mean_candidates": 17.2},
+        "all": {"n_cases": 4321, "n_sessions": 987, "mean_candidates": 18.4},
+        "n_known_by_all": 2888,
         "lines": lines,
         "differences": differences,
         "insufficient": None,
@@ -175,7 +182,7 @@ def long_term_figures():
         }
 
     scorers = {
-        "type_transitions": figures(21.0, {"n": 46, "share": 0.23}),
+        "type_transitions": {**figures(21.0, {"n": 46, "share": 0.23}), "n_empty_answers": 598},
         "market_popularity": figures(20.0),
         HOSTILE: figures(15.0),
     }
@@ -193,7 +200,16 @@ def long_term_figures():
             {"type": "house", "n_listings": 50, "n_targets": 50},
         ],
         "scorers": scorers,
-        "differences": pairs(scorers, lambda at: {name: interval(1.0 - at, 3.0) for name in metrics}),
+        "differences": pairs(
+            scorers,
+            lambda at: {
+                **{name: interval(1.0 - at, 3.0) for name in metrics},
+                "by_history": {
+                    length: {name: interval(value) for name in metrics}
+                    for length, value in (("0", -5.0), ("1", 0.5), ("2+", 3.0 - at))
+                },
+            },
+        ),
         "insufficient": None,
     }
 
@@ -315,17 +331,41 @@ def test_a_reading_of_ranks_is_the_other_way_round(full):
 
 def test_the_curve_says_how_to_read_it(full):
     said = full[2].said("booked-rank")
-    assert "Lower is better: 1 is the top, about 9.7 is what chance gives" in said
-    assert "4,321 cases of 987 sessions, 18.4 candidates on average" in said
+    assert "Lower is better: 1 is the top, about 9.1 is what chance gives" in said
+    assert "3,000 cases of 700 sessions, 17.2 candidates on average; with those after a click" in said
+    assert "4,321 cases of 987 sessions. Intervals" in said
+    table = rows(full[1], "booked-rank")
+    chances = [row[1] for row in table if row[0] == "by chance"]
+    assert chances == ["9.10", "9.70"] * 2  # before the first click, every case; in a search, in a market
+    known = next(row for row in table if row[0] == "popularity" and row[1:4] == ["1", "2", "3"])
+    assert known[4:] == ["4", "2,900", "7.25 [6.95, 7.55]"]
+    unknown = next(row for row in table if row[0] == "production order" and row[1:4] == ["1", "2", "3"])
+    assert unknown[5:] == ["–", "–"]
+    assert "2,888 cases are known to every line of the last click" in said
     assert "a position with fewer than 80 cases has no point" in said
     assert said.count("Before the first click on the booked listing, in the lists of real searches") == 1
     assert said.count("Before the first click on the booked listing, among all items of its market") == 1
     assert "12 one candidate" in said
-    assert full[0]["booked_rank"][0]["chance"] == {"mean_rank": 9.7, "normalised": 0.5}
-    cards = full[2].said(None)
-    assert "3.0 eq. 5, pooled, the best line; production order 9.0; chance 9.7" in re.sub(
-        r"(?<=\d)(?=eq)", " ", cards
+    chance = full[0]["booked_rank"][0]["chance"]
+    assert chance["all"] == {"mean_rank": 9.7, "normalised": 0.5}
+    assert (chance["mean_rank"], chance["normalised"]) == (9.1, 0.5)
+    assert chance["before"] == {"mean_rank": 9.1, "normalised": 0.5}
+    assert "3.0lower is better; eq. 5, pooled, the best line; production order 9.0; chance 9.1" in (
+        full[2].said(None)
     )
+
+
+def test_the_card_does_not_praise_what_production_beats_nor_what_is_insufficient(tmp_path):
+    found = booked_rank_figures()
+    found["lines"]["production order"]["before"]["mean_rank"] = interval(2.5)
+    _, _, page = written(tmp_path, booked_rank=[Result(found)])
+    assert "3.0lower is better; eq. 5, pooled, behind production order 2.5; chance 9.1" in page.said(None)
+    del found["lines"]["production order"]
+    _, _, page = written(tmp_path, booked_rank=[Result(found)])
+    assert "3.0lower is better; eq. 5, pooled, the best line; chance 9.1" in page.said(None)
+    _, _, page = written(tmp_path, booked_rank=[Result({**found, "insufficient": "insufficient data: 3"})])
+    assert "Mean rank of the booked listing, before its first click" not in page.said(None)
+    assert "Insufficient data: 3." in page.said("booked-rank")
 
 
 def test_the_axis_runs_from_the_first_click_to_the_last(full):
@@ -362,15 +402,47 @@ def test_no_position_with_enough_cases_is_no_curve(tmp_path):
 
 def test_long_term_figures_say_what_a_naive_guess_reaches(full):
     said = full[2].said("long-term")
-    assert f"Always guessing {HOSTILE}, the most frequent type, would be right in 75.0 %." in said
+    assert f"Always guessing {HOSTILE}, the most frequent type of these bookings (known only" in said
+    assert "would be right in 75.0 %." in said
     assert "200 bookings of 150 users, 120.0 candidates on average" in said
     table = rows(full[1], "long-term")
-    assert table[0][-3:] == ["unseen targets", "fell back to popularity, %", "seeds"]
+    assert table[0][-4:] == ["unseen targets", "no answer", "fell back to popularity, %", "seeds"]
+    assert [row[-3] for row in table[1:4]] == ["598", "0", "0"]
+    assert "Each counts as a miss" in said
     assert table[1][-2] == "23.0"
     assert table[2][-2] == ""
     assert "Left out: 2 market unknown. 190 of them count for the figures of the type" in said
-    history = next(row for row in table if "2+ earlier n = 60" in row)
+    history = next(row for row in table if row[0] == "scorer" and "2+ earlier n = 60" in row)
     assert history[1:] == ["0 earlier n = 40", "1 earlier n = 100", "2+ earlier n = 60"]
+
+
+def test_a_scorer_without_answers_is_compared_where_there_is_a_history(full):
+    """Worse over all, and worse only where there was nothing to answer from."""
+    table = rows(full[1], "long-term")
+    header = next(row for row in table if row[:2] == ["pair", "0 earlier n = 40"])
+    first, second = table[table.index(header) + 1 :][:2]
+    assert first[0] == "type transitions − market popularity"
+    assert first[2::2] == ["worse", "not told apart", "better"]
+    assert second[5] == "+2.00 [+1.00, +3.00]"
+
+
+def test_scorers_are_named_in_words_everywhere(full):
+    for section in ("next-item", "booked-rank", "long-term"):
+        assert "_" not in full[2].said(section).replace(HOSTILE, "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "says"),
+    [
+        ("click", "long-term", 'this run cut click sessions. A run with sessions.kind = "booking" has this'),
+        ("booking", "booked-rank", 'this run cut booking sequences. A run with sessions.kind = "click" has'),
+        ("click", "booked-rank", "no test session has a booked item, or the log has neither impressions"),
+    ],
+)
+def test_a_protocol_that_the_sessions_do_not_allow_says_so(part, kind, says, tmp_path):
+    _, _, page = written(tmp_path, config={"sessions": {"kind": kind}})
+    assert says in page.said(part)
+    assert "was not part" not in page.said(part)
 
 
 @pytest.mark.parametrize("part", ["booked-rank", "long-term"])
@@ -379,6 +451,8 @@ def test_too_little_data_is_said(part, tmp_path):
     if part == "booked-rank":
         lines = {}
         found = {**booked_rank_figures(), **empty, "n_sessions": 0, "lines": lines, "differences": []}
+        none = {"n_cases": 0, "n_sessions": 0, "mean_candidates": None}
+        found |= {"before": none, "all": none}
         _, text, page = written(tmp_path, booked_rank=[Result(found)])
     else:
         found = {
@@ -406,7 +480,7 @@ def test_a_real_booked_rank_fits_the_page(tmp_path):
     rank = found["booked_rank"][0]["lines"]["popularity"]["before"]["mean_rank"]
     row = next(row for row in rows(text, "booked-rank") if row[0] == "popularity")
     assert row[1] == f"{rank['value']:.2f} [{rank['low']:.2f}, {rank['high']:.2f}]"
-    mean = found["booked_rank"][0]["mean_candidates"]
+    mean = found["booked_rank"][0]["before"]["mean_candidates"]
     assert f"{mean:.1f} candidates on average" in page.said("booked-rank")
     assert text.count("<svg") >= 2  # before the first click, and every case
     assert readings.PRODUCTION == booked_ranking.PRODUCTION

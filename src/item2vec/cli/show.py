@@ -87,6 +87,9 @@ def headline(figures: Mapping[str, Any]) -> Iterator[str]:
     if not scorers:
         yield figures.get("insufficient_data", "no next-item figures")
         return
+    if reason := figures.get("next_item_insufficient"):
+        yield f"next item: no case; {reason}"
+        return
     k = figures["k"]
     yield f"{'next item, test sessions':<26} {f'Recall@{k}':>24} {f'MRR@{k}':>24}"
     for name, found in scorers.items():
@@ -105,12 +108,33 @@ def booked_lines(figures: Mapping[str, Any]) -> Iterator[str]:
     heads = (f"in its {found['candidates']}, mean rank" for found in results)
     yield f"{'booked, before its click':<26}" + "".join(f" {head:>24}" for head in heads)
     for name in dict.fromkeys(name for found in results for name in found["lines"]):
-        texts = (interval_text(found["lines"].get(name)) for found in results)
+        texts = (_rank_text(found, found["lines"].get(name)) for found in results)
         yield f"{name.replace('_', ' '):<26}" + "".join(f" {text:>24}" for text in texts)
+    texts = (_rank_text(found, _chance(found)) for found in results)
+    yield f"{'by chance':<26}" + "".join(f" {text:>24}" for text in texts)
     for found in results:
         reason, n, size = found["insufficient"], found["cases"], found["mean_candidates"]
         words = reason or f"{n:,} cases, {size:,.1f} candidates on average, lower is better"
         yield f"in its {found['candidates']}: {words}"
+
+
+def long_term_lines(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Write how well the next booking was foretold, a line per scorer, and where one gave no answer."""
+    found = figures.get("long_term")
+    if not found:
+        return
+    if found["insufficient"]:
+        yield f"long term: {found['insufficient']}"
+        return
+    heads = f"{'Recall@' + str(found['k']):>24} {'right type first':>24}"
+    yield f"{'next booking, its market':<26} {heads} {'no answer':>10}"
+    for name, scorer in found["scorers"].items():
+        texts = (interval_text(scorer[metric]) for metric in ("recall", "type_accuracy"))
+        columns = "".join(f" {text:>24}" for text in texts)
+        yield f"{name.replace('_', ' '):<26}{columns} {scorer['n_empty_answers']:>10,}"
+    yield f"{found['n_cases']:,} bookings of {found['n_users']:,} users, % with 95 % intervals over users"
+    if any(scorer["n_empty_answers"] for scorer in found["scorers"].values()):
+        yield "no answer: cases, each a miss; the report compares the scorers where there is a history"
 
 
 def interval_text(found: Mapping[str, Any] | None, sign: str = "-") -> str:
@@ -122,6 +146,17 @@ def interval_text(found: Mapping[str, Any] | None, sign: str = "-") -> str:
     if found["low"] is None:
         return f"{found['value']:{sign}.2f}"
     return f"{found['value']:{sign}.2f} [{found['low']:{sign}.2f}, {found['high']:{sign}.2f}]"
+
+
+def _rank_text(found: Mapping[str, Any], rank: Mapping[str, Any] | None) -> str:
+    """Write a mean rank, or that its cases say too little."""
+    return interval_text(rank) if rank is None or not found["insufficient"] else "insufficient"
+
+
+def _chance(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the mean rank in shuffled lists."""
+    size = found["mean_candidates"]
+    return None if size is None else {"value": (size + 1) / 2, "low": None}
 
 
 def print_places(named: Mapping[str, Path]) -> None:
@@ -143,7 +178,7 @@ def print_summary(release: Release, *, every_check: bool = False) -> None:
 
     say()
     evaluated = release.figures["evaluation"]
-    for block in (headline(evaluated), booked_lines(evaluated)):
+    for block in (headline(evaluated), booked_lines(evaluated), long_term_lines(evaluated)):
         if lines := list(block):
             say("\n".join(lines))
             say()

@@ -21,7 +21,13 @@ from item2vec.run.twins import LEFT_OUT, MODEL, train_twins
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
     from item2vec.embeddings import ItemVectors
-    from item2vec.evaluation import BookedRankResult, NextItemResult, ReportPayload, Split
+    from item2vec.evaluation import (
+        BookedRankResult,
+        LongTermResult,
+        NextItemResult,
+        ReportPayload,
+        Split,
+    )
     from item2vec.sessions import Sessions
 
 INSUFFICIENT = "insufficient_data"
@@ -155,7 +161,9 @@ def _notes(config: RunConfig, inputs: Objects, result: NextItemResult | None) ->
     notes += inputs["holdout"].figures.get(LEFT_OUT, [])
     if result is not None:
         left_out = [name for name in config.evaluate.baselines if name not in result.scorers]
-        notes += [f"No item has a market, so there is no baseline {name}." for name in left_out]
+        notes += [
+            f"No item has a market, so there is no baseline {name.replace('_', ' ')}." for name in left_out
+        ]
     return notes
 
 
@@ -195,18 +203,38 @@ def _figures(measured: Measured) -> Mapping[str, Any]:
             name: {"recall": found.recall.to_json(), "mrr": found.mrr.to_json(), "coverage": found.coverage}
             for name, found in result.scorers.items()
         },
+        "next_item_insufficient": _why_no_prefix(result),
         "booked_rank": [_booked_figures(found) for found in measured.booked_rank],
+        "long_term": None if measured.long_term is None else _long_term_figures(measured.long_term),
+    }
+
+
+def _why_no_prefix(result: NextItemResult) -> str | None:
+    if result.n_prefixes:
+        return None
+    n = result.n_sessions + result.cases.n_without_case
+    if not n:
+        return "no session starts at or after T2, so there is nothing to foretell"
+    return f"none of the {n:,} test sessions has a click or a stay before one that could be foretold"
+
+
+def _long_term_figures(result: LongTermResult) -> dict[str, Any]:
+    found = result.to_json()
+    told = ("recall", "type_accuracy", "n_empty_answers")
+    return {
+        **{name: found[name] for name in ("k", "n_cases", "n_users", "insufficient")},
+        "scorers": {name: {key: one[key] for key in told} for name, one in found["scorers"].items()},
     }
 
 
 def _booked_figures(result: BookedRankResult) -> dict[str, Any]:
     """Return the headline: mean ranks before the first click on what was booked."""
     found = result.to_json()
-    lines = {name: line["before"] for name, line in found["lines"].items()}
+    lines, before = {name: line["before"] for name, line in found["lines"].items()}, found["before"]
     return {
         "candidates": found["candidates"],
-        "mean_candidates": found["mean_candidates"],
-        "cases": max((line["n"] for line in lines.values()), default=0),
+        "mean_candidates": before["mean_candidates"],
+        "cases": before["n_cases"],
         "insufficient": found["insufficient"],
         "lines": {name: line["mean_rank"] for name, line in lines.items()},
     }

@@ -86,7 +86,6 @@ def booked_ranks(config: RunConfig, inputs: Objects, split: Split, bars: bool) -
     Each as far as the log has them. The readings are *similar*: the list is re-ranked by what was clicked.
     """
     from item2vec.evaluation import Popularity, booked_rank, search_lists
-    from item2vec.evaluation.leaks import check_no_leak
     from item2vec.events import Events
 
     test, settings = split.test, config.evaluate
@@ -97,7 +96,6 @@ def booked_ranks(config: RunConfig, inputs: Objects, split: Split, bars: bool) -
         line: read_twins(inputs, name, "similar") for line, name in names.items()
     }
     scorers["popularity"] = Popularity().fit(split.train)
-    check_no_leak(scorers, split.train, test)
     candidates: list[SearchLists | None] = []
     if "impression" in inputs["events"].figures["by_type"]:
         log = Events.open(inputs["events"].path)
@@ -109,6 +107,7 @@ def booked_ranks(config: RunConfig, inputs: Objects, split: Split, bars: bool) -
             scorers,
             test,
             searches=searches,
+            train=split.train,
             n_bootstrap=settings.n_bootstrap,
             seed=settings.seed,
             show_progress=bars,

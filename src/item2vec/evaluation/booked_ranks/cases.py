@@ -92,11 +92,8 @@ def search_cases(test: Sessions, searches: SearchLists, max_position: int) -> Bo
     UsageError
         If the lists were made for other sessions.
     """
-    if searches.n_bookings != len(test.booked) or test.ts_us is None or test.booked_us is None:
-        raise UsageError(
-            f"the search lists are about {searches.n_bookings} bookings, the test sessions have"
-            f" {len(test.booked)}; make them with search_lists(events, test) of the same test"
-        )
+    _check_bookings(test, searches)
+    assert test.booked_us is not None
     sessions = _owners(test)[searches.bookings]
     n_history = _clicks_before(test, sessions, searches.first_us)
     n_clicks = _clicks_before(test, sessions, test.booked_us[searches.bookings])
@@ -105,6 +102,11 @@ def search_cases(test: Sessions, searches: SearchLists, max_position: int) -> Bo
     shown, _ = gather(searches.offsets, searches.list_nums)
     places = shown - np.repeat(searches.offsets[searches.list_nums], lengths)
     places = places[searches.items[shown] == np.repeat(wanted, lengths)] + 1
+    if len(places) != len(searches):  # sessions of another log, numbered alike
+        raise UsageError(
+            "some search lists lack the listing that the test sessions booked; make them with"
+            " search_lists(events, test) of the same test"
+        )
     n_without = searches.n_bookings - len(np.unique(searches.bookings))
     cases = BookedCases(
         candidates="search",
@@ -126,8 +128,22 @@ def search_cases(test: Sessions, searches: SearchLists, max_position: int) -> Bo
     return _usable(cases, max_position)
 
 
+def _check_bookings(test: Sessions, searches: SearchLists) -> None:
+    remedy = "make them with search_lists(events, test) of the same test"
+    if searches.n_bookings != len(test.booked) or test.ts_us is None or test.booked_us is None:
+        raise UsageError(
+            f"the search lists are about {searches.n_bookings} bookings, the test sessions have"
+            f" {len(test.booked)}; {remedy}"
+        )
+    if not np.array_equal(searches.session_ids, test.session_ids[_owners(test)]):
+        raise UsageError(f"the search lists are about bookings of other sessions than the test's; {remedy}")
+
+
 def market_cases(test: Sessions, vocabularies: Iterable[Vocabulary], max_position: int) -> BookedCases:
     """Make a case of every click before a booking; candidates are the market's items that a scorer knows.
+
+    A booked listing that no scorer knows makes no case: whatever has an answer would put it last, and only
+    what has none would not.
 
     Raises
     ------
@@ -166,13 +182,13 @@ def market_cases(test: Sessions, vocabularies: Iterable[Vocabulary], max_positio
         booked=booked,
         skipped=np.where(skipped, queries, NOBODY).astype(np.int32),
         list_nums=market,
-        n_candidates=sizes[market] - skipped + ~known[booked],
+        n_candidates=sizes[market] - skipped,
         item_ids=test.item_ids,
         items=items,
         offsets=offsets_of(sizes),
         excluded=excluded,
     )
-    return _usable(cases, max_position)
+    return _usable(cases, max_position, known)
 
 
 def _market_lists(
@@ -204,8 +220,12 @@ def known_nums(item_ids: pa.Array, vocabulary: Vocabulary) -> Tokens:
     return vocabulary.nums(item_ids).astype(np.int32)
 
 
-def _usable(cases: BookedCases, max_position: int) -> BookedCases:
+def _usable(cases: BookedCases, max_position: int, known: npt.NDArray[np.bool_] | None = None) -> BookedCases:
     cases = cases.without(cases.positions > max_position, f"more than {max_position} clicks before")
+    if known is not None:
+        cases = cases.without(
+            ~known[cases.booked], "clicks before the booking of a listing that no scorer knows"
+        )
     return cases.without(cases.n_candidates < 2, "lists of one candidate")
 
 

@@ -25,7 +25,7 @@ Lists = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64
 @njit(cache=True, nogil=True)
 def _score(row: Any, num: int) -> float:
     """Return an item's score; what is unknown or outside the answer is below everything else."""
-    if num < 0 or np.isnan(row[num]):
+    if num < 0 or not row[num] > NEVER:
         return NEVER
     return float(row[num])
 
@@ -42,6 +42,7 @@ def _rank_cases(
     skipped: Any,
     ranks: Any,
     unknown: Any,
+    empty: Any,
 ) -> None:
     for case in nb.prange(len(rows)):
         row = scores[rows[case]]
@@ -57,7 +58,9 @@ def _rank_cases(
                 greater += score > own
                 equal += score == own
                 n_unknown += nums[item] < 0
-        ranks[case] = 1 + greater + 0.5 * equal
+        # With nothing above a target that is outside the answer, nobody is in it.
+        empty[case] = own == NEVER and greater == 0
+        ranks[case] = 1 + greater + (equal if empty[case] else 0.5 * equal)
         unknown[case] = n_unknown
 
 
@@ -68,7 +71,7 @@ def ranks_in_lists(
     lists: Lists,
     targets: npt.NDArray[np.int32],
     skipped: npt.NDArray[np.int32],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Rank one target per case among the other items of its list.
 
     Parameters
@@ -87,11 +90,14 @@ def ranks_in_lists(
     Returns
     -------
     ranks : ndarray of float64, shape (n_cases,)
-        ``1 + #greater + ½ #equal others``.
+        ``1 + #greater + ½ #equal others``; the last place where no candidate is in the answer.
     unknown : ndarray of int64, shape (n_cases,)
         Candidates that are not scored, the target included.
+    empty : ndarray of bool, shape (n_cases,)
+        Whether no candidate is in the answer.
     """
     ranks, unknown = np.empty(len(rows)), np.empty(len(rows), np.int64)
+    empty = np.empty(len(rows), np.bool_)
     rows_of_scores = np.ascontiguousarray(scores, np.float32)
-    _rank_cases(rows_of_scores, rows, nums, *lists, targets, skipped, ranks, unknown)
-    return ranks, unknown
+    _rank_cases(rows_of_scores, rows, nums, *lists, targets, skipped, ranks, unknown, empty)
+    return ranks, unknown, empty

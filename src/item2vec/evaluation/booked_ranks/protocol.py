@@ -11,9 +11,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from item2vec.errors import UsageError
+from item2vec.evaluation import leaks
+from item2vec.evaluation.arguments import check_sessions, scores_of
 from item2vec.evaluation.booked_ranks.cases import BookedCases, known_nums, market_cases, search_cases
-from item2vec.evaluation.booked_ranks.result import BookedRankResult, LineRanks, summarise
+from item2vec.evaluation.booked_ranks.result import BookedRankResult, LineRanks
 from item2vec.evaluation.booked_ranks.searches import SearchLists
+from item2vec.evaluation.booked_ranks.summary import summarise
 from item2vec.evaluation.next_item.cases import scorers_by_seed
 from item2vec.evaluation.scorer import Scorer
 from item2vec.sessions import Sessions
@@ -21,6 +24,7 @@ from item2vec.vocabulary import Vocabulary
 
 SCORE_BYTES = 64 * 2**20  # one batch of scores
 PRODUCTION = "production order"
+POOLED = ", pooled"
 
 
 def booked_rank(
@@ -28,6 +32,7 @@ def booked_rank(
     test: Sessions,
     *,
     searches: SearchLists | None = None,
+    train: Sessions | None = None,
     pooled: bool = True,
     max_position: int = 17,
     min_cases: int = 100,
@@ -40,8 +45,14 @@ def booked_rank(
     With `searches`, a case is a search that showed the booked listing: the query is the session's latest
     click before the search's first impression, the candidates are its impressions. Without, a case is a click
     before the booking and the candidates are the items of the booked listing's market that at least one
-    scorer knows, without the query itself. The rank is ``1 + #greater + ½ #equal others``; what a scorer does
-    not know shares the end of the list, the booked listing included.
+    scorer knows, without the query itself. The items are those of ``test.item_ids``, which after
+    :func:`~item2vec.evaluation.split_sessions` are all of the sessions that were split: what a scorer knows
+    beyond them is no candidate. Where no scorer knows the booked listing, there is no case.
+
+    The rank is ``1 + #greater + ½ #equal others``; what a scorer does not know, or leaves out of its answer,
+    shares the end of the list, the booked listing included. A scorer without an answer about any candidate
+    misses: the booked listing has the last place, as silence must never rank better than an answer.
+    Production's order always has an answer.
 
     Parameters
     ----------
@@ -52,6 +63,8 @@ def booked_rank(
     searches : SearchLists, optional
         From :func:`~item2vec.evaluation.search_lists` for the same test sessions. The line
         "production order" is then their own order, where it is known.
+    train : Sessions, optional
+        What the scorers were fitted on. With it leaks are refused.
     pooled : bool
         Add a line per scorer, named ``"<name>, pooled"``, whose query is the session up to the latest click
         instead of that click alone; left out where both ask the same (a scorer that looks at no history).
@@ -71,15 +84,21 @@ def booked_rank(
     Raises
     ------
     UsageError
-        If there is no scorer, a number makes no sense, the sessions are booking sequences, or `searches` were
-        made for other sessions.
+        If there is no scorer, one has the name of another line, a number makes no sense, the sessions are
+        booking sequences, or `searches` were made for other sessions.
     DataError
         If the scorers' item ids and the sessions' are of different types.
+    LeakError
+        If `train` or a scorer knows what the test asks for.
     """
+    check_sessions("the test sessions", test)
     methods = scorers_by_seed(scorers)
+    _check_names(methods)
     for name, number in (("max_position", max_position), ("min_cases", min_cases)):
         if number < 1:
             raise UsageError(f"{name}={number}; it must be at least 1")
+    if train is not None:
+        leaks.check_no_leak(scorers, train, test)
     if searches is None:
         vocabularies = [seeds[0].vocabulary for seeds in methods.values()]
         cases = market_cases(test, vocabularies, max_position)
@@ -95,8 +114,17 @@ def booked_rank(
             if pooled:
                 line = _line(name, seeds, test, cases, True, bar)
                 if not np.array_equal(line.ranks, lines[name].ranks):
-                    lines[f"{name}, pooled"] = line
+                    lines[name + POOLED] = line
     return summarise(cases, lines, max_position, min_cases, n_bootstrap, seed)
+
+
+def _check_names(methods: Mapping[str, Sequence[Scorer]]) -> None:
+    for name in methods:
+        if name == PRODUCTION or name.endswith(POOLED):
+            raise UsageError(
+                f"a scorer is named {name!r}, as a line that booked rank adds itself ({PRODUCTION!r}, or one"
+                f" that ends in {POOLED!r}); give it another name"
+            )
 
 
 def _line(
@@ -115,23 +143,18 @@ def _line(
     nums = known_nums(cases.item_ids, vocabulary)
     ranks = np.empty((len(seeds), len(cases)))
     unknown = np.zeros(len(cases), np.int64)
-    for found, scorer in zip(ranks, seeds, strict=True):
+    empty = np.zeros((len(seeds), len(cases)), bool)
+    for number, scorer in enumerate(seeds):
         for of_cases, rows, histories in queries.batches(_batch_rows(vocabulary)):
-            scores = scorer.scores(histories)
-            if scores.shape != (len(histories), len(vocabulary)):
-                raise UsageError(
-                    f"scorer {name!r} answered {scores.shape} for {len(histories)} histories and"
-                    f" {len(vocabulary)} items; scores() must return one row per history and one column per"
-                    " item"
-                )
-            found[of_cases], unknown[of_cases] = ranks_in_lists(
-                scores,
+            found = ranks_in_lists(
+                scores_of(name, scorer, histories),
                 rows,
                 nums,
                 (cases.items, cases.offsets, cases.list_nums[of_cases]),
                 cases.booked[of_cases],
                 cases.skipped[of_cases],
             )
+            ranks[number, of_cases], unknown[of_cases], empty[number, of_cases] = found
             bar.update(len(of_cases))
     knows_booked = nums[cases.booked] >= 0
     return LineRanks(
@@ -139,7 +162,9 @@ def _line(
         n_unseen_booked=int((~knows_booked).sum()),
         n_unseen_queries=int((~queries.known).sum()),
         n_unseen_candidates=int(unknown.sum()),
+        n_empty_answers=int(empty.any(axis=0).sum()),
         known=knows_booked & queries.known,
+        pooled=pooled,
     )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from item2vec.evaluation.booked_ranks.cases import BookedCases
-from item2vec.evaluation.bootstrap import Interval, Resampled, bootstrap_means, interval
+from item2vec.evaluation.booked_ranks.text import booked_rank_text
+from item2vec.evaluation.bootstrap import Interval
 
 CURVES: tuple[Literal["before", "all"], ...] = ("before", "all")
 METRICS = ("mean_rank", "normalised")
@@ -28,16 +27,22 @@ class LineRanks:
     n_unseen_booked, n_unseen_queries, n_unseen_candidates : int
         Cases whose booked item the scorer does not know, whose history holds no item it knows, and candidates
         it does not know, over all cases: those share the end of the list.
+    n_empty_answers : int
+        Cases without a candidate in the answer, of some seed: the booked item is last.
     known : ndarray of bool, shape (n_cases,), optional
         Whether the scorer knows the booked item and an item of the history: the cases that say something
         about it. None for a line that needs no scorer.
+    pooled : bool
+        Whether the query is the whole history so far instead of its last click.
     """
 
     ranks: npt.NDArray[np.float64]
     n_unseen_booked: int = 0
     n_unseen_queries: int = 0
     n_unseen_candidates: int = 0
+    n_empty_answers: int = 0
     known: npt.NDArray[np.bool_] | None = None
+    pooled: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,18 +138,33 @@ class BookedRankResult:
     differences: tuple[RankDifference, ...]
     min_cases: int
 
+    def __repr__(self) -> str:
+        return booked_rank_text(self)
+
     @property
     def insufficient(self) -> str | None:
-        """Why the headline says little; None where some scorer knows `min_cases` of its cases."""
-        before = int(self.cases.before.sum())
-        known = max(figures.n for figures in self.known.values())
+        """Why the headline says little; None where its lines know `min_cases` of its cases in common.
+
+        The headline is the lines of the last click before the first click on the booked item.
+        """
+        known = self.n_known_by_all
         if known >= self.min_cases:
             return None
+        before = int(self.cases.before.sum())
         return (
             f"insufficient data: {before:,} of {len(self.cases):,} cases lie before the first click on the"
-            f" booked listing, {known:,} of them with a booked listing and a history that a scorer knows; it"
-            f" takes {self.min_cases:,}"
+            f" booked listing, {known:,} of them with a booked listing and a last click that every scorer"
+            f" knows; it takes {self.min_cases:,}"
         )
+
+    @property
+    def n_known_by_all(self) -> int:
+        """Cases before the first click whose booked item and last click every scorer knows."""
+        common = self.cases.before.copy()
+        for line in self.lines.values():
+            if line.known is not None and not line.pooled:
+                common &= line.known
+        return int(common.sum())
 
     def difference(self, a: str, b: str, curve: Literal["before", "all"] = "before") -> RankDifference:
         """Return the paired difference of two lines, in the order of :attr:`differences`."""
@@ -153,16 +173,25 @@ class BookedRankResult:
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON types, None for NaN and for what has too few cases."""
         cases = self.cases
+        every = self._cases_json(np.ones(len(cases), bool))
         return {
             "candidates": cases.candidates,
-            "n_cases": len(cases),
-            "n_sessions": len(np.unique(cases.session_nums)),
+            **every,
+            "before": self._cases_json(cases.before),
+            "all": every,
+            "n_known_by_all": self.n_known_by_all,
             "min_cases": self.min_cases,
             "excluded": dict(cases.excluded),
-            "mean_candidates": float(cases.n_candidates.mean()) if len(cases) else None,
             "lines": {name: self._line_json(name) for name in self.lines},
             "differences": [one.to_json() for one in self.differences],
             "insufficient": self.insufficient,
+        }
+
+    def _cases_json(self, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        return {
+            "n_cases": int(mask.sum()),
+            "n_sessions": len(np.unique(self.cases.session_nums[mask])),
+            "mean_candidates": float(self.cases.n_candidates[mask].mean()) if mask.any() else None,
         }
 
     def _line_json(self, name: str) -> dict[str, Any]:
@@ -176,96 +205,13 @@ class BookedRankResult:
             "n_unseen_booked": line.n_unseen_booked,
             "n_unseen_queries": line.n_unseen_queries,
             "n_unseen_candidates": line.n_unseen_candidates,
+            "n_empty_answers": line.n_empty_answers,
             "known": self.known[name].to_json() if name in self.known else None,
             "n_seeds": len(line.ranks),
             "seeds": per_seed,  # before the first click
         }
 
 
-def summarise(
-    cases: BookedCases,
-    lines: Mapping[str, LineRanks],
-    max_position: int,
-    min_cases: int,
-    n_bootstrap: int,
-    seed: int,
-) -> BookedRankResult:
-    """Average the lines over their seeds, then over cases, with intervals over sessions.
-
-    Parameters
-    ----------
-    cases : BookedCases
-    lines : mapping of str to LineRanks
-    max_position, min_cases, n_bootstrap, seed
-        As in :func:`~item2vec.evaluation.booked_ranks.protocol.booked_rank`.
-
-    Returns
-    -------
-    BookedRankResult
-    """
-    figures = {
-        (name, metric): values.mean(axis=0)
-        for name, line in lines.items()
-        for metric, values in metrics(line.ranks, cases).items()
-    }
-    curves: dict[str, dict[str, RankCurve]] = {name: {} for name in lines}
-    differences: list[RankDifference] = []
-    for curve in CURVES:
-        mask = cases.before if curve == "before" else np.ones(len(cases), bool)
-        means = _means(figures, cases, mask, n_bootstrap, seed)
-        overall = _figures(list(lines), means, cases, mask)
-        places: dict[int, dict[str, RankFigures]] = {}
-        for position in range(1, max_position + 1):
-            at = mask & (cases.positions == position)
-            shown = _means(figures, cases, at, n_bootstrap, seed) if at.sum() >= min_cases else None
-            places[position] = _figures(list(lines), shown, cases, at)
-        for name in lines:
-            by_position = {position: found[name] for position, found in places.items()}
-            curves[name][curve] = RankCurve(overall[name], by_position)
-        differences += [
-            RankDifference(a, b, curve, *(_paired(means, a, b, metric) for metric in METRICS))
-            for a, b in combinations(lines, 2)
-        ]
-    known: dict[str, RankFigures] = {}
-    for name, line in lines.items():
-        if line.known is not None:
-            own = {key: values for key, values in figures.items() if key[0] == name}
-            mask = cases.before & line.known
-            known |= _figures([name], _means(own, cases, mask, n_bootstrap, seed), cases, mask)
-    return BookedRankResult(cases, dict(lines), curves, known, tuple(differences), min_cases)
-
-
 def metrics(ranks: npt.NDArray[np.float64], cases: BookedCases) -> dict[str, npt.NDArray[np.float64]]:
     """Return ranks as they are and normalised to 0 … 1."""
     return {"mean_rank": ranks, "normalised": (ranks - 1) / (cases.n_candidates - 1)}
-
-
-def _means(
-    figures: Mapping[tuple[str, str], npt.NDArray[np.float64]],
-    cases: BookedCases,
-    mask: npt.NDArray[np.bool_],
-    n_bootstrap: int,
-    seed: int,
-) -> dict[tuple[str, str], Resampled]:
-    chosen = {key: values[mask] for key, values in figures.items()}
-    return bootstrap_means(chosen, cases.session_nums[mask], n_bootstrap, seed)
-
-
-def _figures(
-    names: list[str],
-    means: Mapping[tuple[str, str], Resampled] | None,
-    cases: BookedCases,
-    mask: npt.NDArray[np.bool_],
-) -> dict[str, RankFigures]:
-    n, n_sessions = int(mask.sum()), len(np.unique(cases.session_nums[mask]))
-    if means is None:
-        return {name: RankFigures(n, n_sessions, None, None) for name in names}
-    return {
-        name: RankFigures(n, n_sessions, *(interval(*means[name, metric]) for metric in METRICS))
-        for name in names
-    }
-
-
-def _paired(means: Mapping[tuple[str, str], Resampled], a: str, b: str, metric: str) -> Interval:
-    (mean_a, resamples_a), (mean_b, resamples_b) = means[a, metric], means[b, metric]
-    return interval(mean_a - mean_b, resamples_a - resamples_b)

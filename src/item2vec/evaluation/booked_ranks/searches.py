@@ -60,8 +60,8 @@ class SearchLists:
         The list of that search.
     first_us : ndarray of int64, shape (n,)
         Time of the search's first impression, microseconds since 1970 (UTC).
-    n_bookings : int
-        Booked items of the test sessions, with or without such a search.
+    session_ids : ndarray of int64, shape (n_bookings,)
+        The session of each entry of ``test.booked``, with or without such a search.
     in_order : bool
         Whether every impression has its position, so that production's order is known.
     """
@@ -72,11 +72,16 @@ class SearchLists:
     bookings: npt.NDArray[np.int64]
     list_nums: npt.NDArray[np.int64]
     first_us: npt.NDArray[np.int64]
-    n_bookings: int
+    session_ids: npt.NDArray[np.int64]
     in_order: bool
 
     def __len__(self) -> int:
         return len(self.bookings)
+
+    @property
+    def n_bookings(self) -> int:
+        """Booked items of the test sessions, with or without such a search."""
+        return len(self.session_ids)
 
 
 def search_lists(events: Events, test: Sessions, *, memory_limit: str = "900MB") -> SearchLists:
@@ -138,7 +143,7 @@ def search_lists(events: Events, test: Sessions, *, memory_limit: str = "900MB")
         bookings=numpy_numbers(rows["booking"]),
         list_nums=numpy_numbers(rows["list"]),
         first_us=numpy_numbers(rows["first_us"]),
-        n_bookings=len(test.booked),
+        session_ids=np.repeat(test.session_ids, np.diff(test.booked_offsets)),
         in_order=listed["place"].null_count == 0,
     )
 

@@ -70,7 +70,9 @@ def booked_rank_plot(
     better = "lower is better"
     label = "mean rank of the booked listing" if figure_of == "mean_rank" else "mean rank, 0 first … 1 last"
     axes.set_ylabel(f"{label}\n({better})")
-    return Plot(to_svg(figure, name), tuple((line, palette.get(line, OTHERS)) for line in lines))
+    return Plot(
+        to_svg(figure, name), tuple((line.replace("_", " "), palette.get(line, OTHERS)) for line in lines)
+    )
 
 
 def _label(position: int, n: int) -> str:

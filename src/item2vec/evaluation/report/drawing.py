@@ -54,8 +54,8 @@ def colours(n: int) -> list[str]:
 
 
 def legend(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Pair names with the colours that :func:`colours` gives them."""
-    return tuple(zip(names, colours(len(names)), strict=True))
+    """Pair names, written as words, with the colours that :func:`colours` gives them."""
+    return tuple(zip((name.replace("_", " ") for name in names), colours(len(names)), strict=True))
 
 
 def side_by_side(n: int, width: float = 0.5) -> list[float]:

@@ -45,10 +45,13 @@ def reading(difference: Mapping[str, Any], lower_is_better: bool = False) -> str
     Returns
     -------
     str
-        "better" or "worse" where the interval leaves out 0, else "not told apart".
+        "better" or "worse" where the interval leaves out 0, "the same" where no resample shows any
+        difference, else "not told apart".
     """
     if difference["low"] is None:
         return "insufficient data"
+    if difference["value"] == difference["low"] == difference["high"] == 0:
+        return "the same"
     if difference["low"] <= 0 <= difference["high"]:
         return "not told apart"
     return "better" if (difference["high"] < 0) == lower_is_better else "worse"
@@ -127,7 +130,7 @@ def lowest_rank(lines: Mapping[str, Any]) -> str | None:
 
 
 def commonest(support: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Name the type that most targets have, with its share in %: what always guessing it would reach."""
+    """Name the type that most targets have, and its share in %: what guessing only it gave, in hindsight."""
     n_targets = sum(entry["n_targets"] for entry in support)
     if not n_targets:
         return None

@@ -199,12 +199,15 @@ def _chance(evaluated: Mapping[str, Any] | None) -> dict[str, float] | None:
 
 def _with_chance(found: dict[str, Any]) -> dict[str, Any]:
     """Add the mean rank of the booked listing in shuffled lists."""
-    mean = found["mean_candidates"]
-    known = mean is not None and math.isfinite(mean)
-    return {
-        **found,
-        "chance": {"mean_rank": (mean + 1) / 2 if known else None, "normalised": 0.5 if known else None},
-    }
+    chances = {}
+    for curve in ("before", "all"):
+        size = found[curve]["mean_candidates"]
+        known = size is not None
+        chances[curve] = {
+            "mean_rank": (size + 1) / 2 if known else None,
+            "normalised": 0.5 if known else None,
+        }
+    return {**found, "chance": {**chances["before"], **chances}}
 
 
 def _with_commonest(found: dict[str, Any]) -> dict[str, Any]:
