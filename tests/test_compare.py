@@ -68,6 +68,7 @@ def made(
     config: Mapping[str, Mapping[str, Any]] = CONFIG,
     sessions: str = "one",
     k: int = 20,
+    report: Mapping[str, Any] | None = None,
 ) -> Release:
     """Publish a release of a run whose objects hold what is given."""
     run = RunFolder(folder)
@@ -78,13 +79,15 @@ def made(
             (model or vectors(ITEMS)).save(out_dir / "vectors")
         if stage == "evaluation" and table is not None:
             pq.write_table(table, out_dir / RANKS)
+        if stage == "evaluation" and report is not None:
+            (out_dir / "report.json").write_text(json.dumps(report))
         return {"k": k, "next_item": {"item2vec": {}}} if stage == "evaluation" else {}
 
     objects: dict[str, StoredObject] = {}
     with run.lock():
         for stage, settings in config.items():
             key = StageKey(
-                stage, 1, settings, {"made": {"object": repr((folder, sessions, k)), "content": ""}}
+                stage, 1, settings, {"made": {"object": repr((folder, sessions, k, report)), "content": ""}}
             )
             objects[stage] = run.write(key, lambda out, stage=stage: build(stage, out))
         return publish(run, objects)
@@ -194,6 +197,20 @@ def test_only_cases_of_the_same_prefix_are_common(case: str) -> None:
     assert figures.a["mrr"].value == pytest.approx(100 * np.mean(1 / one[common]))
 
 
+def test_two_sessions_of_one_user_and_start_are_not_mixed_up() -> None:
+    """Two listings of one second's log: in another log nobody can say which is which."""
+    table = ranks(CASES, m=[1.0, 2.0, 4.0, 5.0, 10.0])
+    twice = table.set_column(0, "session_id", pa.array([0, 3, 1, 2, 2]))  # u's two cases are two sessions
+    twice = twice.set_column(3, "position", pa.array([1, 1, 1, 1, 2], pa.int32()))
+    twice = twice.set_column(4, "target", pa.array(["a", "a", "a", "c", "a"]))
+    for a, b in ((twice, table), (table, twice), (twice, twice)):
+        found = pair_ranks(a, b, 20, same_sessions=False)
+        assert (found.n_common, found.n_only_a, found.n_only_b) == (3, 2, 2)
+    found = pair_ranks(twice, twice, 20, same_sessions=True)
+    assert (found.n_common, found.n_only_a, found.n_only_b, found.n_sessions) == (5, 0, 0, 4)
+    assert found.scorers["m"].difference["mrr"].value == 0.0
+
+
 def test_booking_sequences_meet_from_where_both_know_them() -> None:
     """Their first target is the first stay behind the cut, which is another one in each run."""
     early = ranks([("u", 1, 2, "a"), ("u", 1, 3, "b"), ("u", 1, 4, "c")], m=[1, 2, 4])
@@ -280,7 +297,7 @@ def test_a_run_compared_with_itself_has_no_difference(tmp_path: Path) -> None:
     assert set(found.stability.slices.values()) == {1.0}
     assert (found.stability.changed, found.settings, found.same_sessions) == ((), (), True)
     assert found.sentences()[0] == "A and B are the same release: every difference is 0."
-    assert "[+0.00, +0.00], no difference in any session." in found.sentences()[1]
+    assert "[+0.00, +0.00], the same in every session." in found.sentences()[1]
 
 
 def test_settings_that_differ_are_named_as_in_a_run_file(tmp_path: Path) -> None:
@@ -370,6 +387,82 @@ def test_a_verdict_goes_by_its_interval(low: float, high: float, says: str) -> N
     from item2vec.evaluation.bootstrap import Interval
 
     assert says in verdict(Interval(0.5, low, high))
+
+
+def test_no_difference_at_all_is_the_same() -> None:
+    from item2vec.evaluation.bootstrap import Interval
+
+    assert "the same in every session" in verdict(Interval(0.0, 0.0, 0.0))
+    assert "not told apart" in verdict(Interval(0.01, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("n_bootstrap", [0, 1, 99])
+def test_intervals_take_some_resamples(tmp_path: Path, n_bootstrap: int) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    with pytest.raises(UsageError, match=f"n_bootstrap={n_bootstrap}: intervals take 100 resamples"):
+        i2v.compare(tmp_path / "a", tmp_path / "a", n_bootstrap=n_bootstrap)
+
+
+def whole_report(shift: float, k: int = 20) -> dict[str, Any]:
+    """What a report has of the headlines; figures of A have shift 0."""
+    rank, share = ({"value": value + shift, "low": 1.0, "high": 99.0} for value in (4.0, 20.0))
+    lists = {"coverage": 55.5 + shift, "gini": 0.5}
+    return {
+        "next_item": {"k": k, "n_prefixes": 5, "scorers": {"item2vec": lists, f"only_{shift}": lists}},
+        "booked_rank": [
+            {"candidates": "market", "lines": {"eq. 3": {"before": {"n": 7, "mean_rank": rank}}}}
+        ],
+        "long_term": {
+            "k": k,
+            "n_cases": 9,
+            "scorers": {"type_transitions": {"recall": share, "type_accuracy": {**share, "value": None}}},
+        },
+    }
+
+
+def test_coverage_booked_rank_and_long_term_stand_side_by_side_unpaired(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS), report=whole_report(0.0))
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), report=whole_report(2.0))
+    lists, booked, stays = i2v.compare(tmp_path / "a", tmp_path / "b").to_json()["unpaired"]
+    assert (lists["name"], booked["name"], stays["name"]) == ("lists", "booked_rank_market", "long_term")
+    assert lists["scorers"] == {
+        "item2vec": {
+            side: {
+                "coverage": {"value": value, "low": None, "high": None},
+                "gini": {"value": 0.5, "low": None, "high": None},
+            }
+            for side, value in (("a", 55.5), ("b", 57.5))
+        }
+    }
+    assert booked["scorers"]["eq. 3"]["b"]["mean_rank"] == {"value": 6.0, "low": 1.0, "high": 99.0}
+    assert (booked["n_cases"], stays["n_cases"]) == ({"a": 7, "b": 7}, {"a": 9, "b": 9})
+    page = tmp_path / "page.html"
+    code, output, _ = call("compare", "a", "b", "--runs-dir", tmp_path, "--html", page)
+    assert code == 0
+    for text in (output, page.read_text()):
+        assert "not paired: no difference is drawn" in text
+        assert "type transitions" in text
+    assert re.search(r"^eq\. 3 +4\.00 \[1\.00, 99\.00\] +6\.00 \[1\.00, 99\.00\]$", output, re.MULTILINE)
+    assert re.search(
+        r"^type transitions +20\.00 \[.*\] +22\.00 \[.*\] +no case +no case$", output, re.MULTILINE
+    )
+
+
+def test_only_what_both_hold_at_one_length_is_put_side_by_side(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS), report=whole_report(0.0))
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), report=whole_report(2.0, k=10))
+    found = i2v.compare(tmp_path / "a", tmp_path / "b").unpaired
+    assert [one.name for one in found] == ["booked_rank_market"]
+    clicks = {**whole_report(1.0), "booked_rank": [], "long_term": None}
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), report=clicks)
+    assert [one.name for one in i2v.compare(tmp_path / "a", tmp_path / "b").unpaired] == ["lists"]
+
+
+def test_words_in_a_table_are_not_broken_letter_by_letter() -> None:
+    """Only columns of ids and settings may break anywhere: elsewhere a narrow page would stack letters."""
+    text = (Path(i2v.__file__).parent / "run" / "comparison.html.j2").read_text()
+    rules = re.findall(r"([^{}>]+)\{[^}]*overflow-wrap:anywhere", text)
+    assert rules == [".changed td.left, .settings td.left "]
 
 
 def call(*arguments: object) -> tuple[int, str, str]:

@@ -35,7 +35,8 @@ def compare(
 ) -> None:
     """Compare two releases: what B gains over A, and whether that may be chance.
 
-    Next-item figures on the test cases of both, with paired intervals; settings, items, changed neighbours.
+    Next-item figures on the test cases of both, with paired intervals; coverage, booked ranks and long-term
+    figures, each on its own cases; settings, items, changed neighbours.
 
         item2vec run pipelines/demo.toml --set train.epochs=3 --set run.name=short
 
@@ -56,9 +57,8 @@ def print_comparison(found: Comparison, *, html: Path | None, as_json: bool) -> 
     if as_json:
         say(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
         return
-    for line in (*_sides(found), "", *found.sentences(), "", *_next_item(found), *_settings(found)):
-        say(line)
-    for line in _changed(found):
+    tables = (*_next_item(found), *_unpaired(found))
+    for line in (*_sides(found), "", *found.sentences(), "", *tables, *_settings(found), *_changed(found)):
         say(line)
     if page is not None:
         say()
@@ -81,6 +81,27 @@ def _next_item(found: Comparison) -> Iterator[str]:
             texts = [interval_text(side[metric].to_json()) for side in (figures.a, figures.b)]
             texts.append(interval_text(figures.difference[metric].to_json(), sign="+"))
             yield f"{name.replace('_', ' '):<{_NAME_WIDTH}}" + "".join(f" {text:>{_WIDTH}}" for text in texts)
+        yield ""
+
+
+def _unpaired(found: Comparison) -> Iterator[str]:
+    from item2vec.run.headlines import UNPAIRED
+
+    if found.unpaired:
+        yield f"below: {UNPAIRED}"
+    for table in found.unpaired:
+        heads = "".join(
+            f" {head:>{_WIDTH}}" for name in table.metrics.values() for head in (f"A {name}", f"B {name}")
+        )
+        yield ""
+        yield f"{table.title}: A {table.n_cases[0]:,} cases, B {table.n_cases[1]:,}"
+        yield f"{'':<{_NAME_WIDTH}}{heads}"
+        for name in table.a:
+            texts = (
+                interval_text(side[name][metric]) for metric in table.metrics for side in (table.a, table.b)
+            )
+            yield f"{name.replace('_', ' '):<{_NAME_WIDTH}}" + "".join(f" {text:>{_WIDTH}}" for text in texts)
+    if found.unpaired:
         yield ""
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from item2vec.artifacts import Release, read_release
-from item2vec.errors import DataError, RunError
+from item2vec.errors import DataError, RunError, UsageError
 from item2vec.run.comparison_words import sentences
+from item2vec.run.headlines import UNPAIRED, Headlines, headlines
 from item2vec.run.load import VECTORS
 from item2vec.run.paired import RANKS, PairedNextItem, pair_ranks
 
@@ -33,6 +34,7 @@ RULES_OF_CLICKS = {
 }
 ASKED = 3000  # items whose neighbours are compared: the head of a large catalogue must be among them
 CHANGED = 10
+LEAST_RESAMPLES = 100  # as in [evaluate]: fewer give no percentiles worth the name
 _TEMPLATE = Path(__file__).with_name("comparison.html.j2")
 
 
@@ -61,6 +63,8 @@ class Comparison:
         Recall, MRR and NDCG on the common test cases, with paired intervals.
     stability : Stability
         Items and nearest neighbours: ``current`` is A, ``new`` is B.
+    unpaired : tuple of Headlines
+        Coverage, booked ranks and long-term figures, of each release on its own cases.
     """
 
     a: Release
@@ -69,6 +73,7 @@ class Comparison:
     same_sessions: bool
     next_item: PairedNextItem
     stability: Stability
+    unpaired: tuple[Headlines, ...] = ()
 
     def sentences(self) -> list[str]:
         """Say in words what the figures mean, the most important first."""
@@ -83,6 +88,7 @@ class Comparison:
             "sentences": self.sentences(),
             "settings": [{"key": one.key, "a": one.a, "b": one.b} for one in self.settings],
             "next_item": self.next_item.to_json(),
+            "unpaired": [one.to_json() for one in self.unpaired],
             "items": {"a": found.n_current, "b": found.n_new, "both": found.n_both},
             "stability": {
                 "k": found.k,
@@ -108,7 +114,9 @@ class Comparison:
         """
         from item2vec.evaluation.report.page import render_page
 
-        page = render_page(_TEMPLATE, {"found": self.to_json(), "seeds": self.next_item.seeds})
+        page = render_page(
+            _TEMPLATE, {"found": self.to_json(), "seeds": self.next_item.seeds, "unpaired": UNPAIRED}
+        )
         target = Path(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +148,7 @@ def compare(
     release_a, release_b : str, optional
         Other releases than the current ones: an id, or its first digits.
     n_bootstrap, seed : int
-        Resamples of sessions behind the intervals, and the seed of their draws.
+        Resamples of sessions behind the intervals, 100 at least, and the seed of their draws.
 
     Returns
     -------
@@ -149,18 +157,23 @@ def compare(
     Raises
     ------
     UsageError
-        If there is no such run or release.
+        If there is no such run or release, or there are fewer than 100 resamples.
     CorruptArtifactError
         If a file that is read does not match its manifest; the message names it.
     DataError
         If the two have item ids of different types: then they share no item.
     """
+    if n_bootstrap < LEAST_RESAMPLES:
+        raise UsageError(
+            f"n_bootstrap={n_bootstrap}: intervals take {LEAST_RESAMPLES} resamples at least; 1000 is usual"
+        )
     releases = read_release(a, release_a), read_release(b, release_b)
     stability = _stability(*releases)
     contents = [release.body["stages"].get("sessions", {}).get("content") for release in releases]
     same_sessions = None not in contents and contents[0] == contents[1]
     paired = _next_item(releases, same_sessions, n_bootstrap, seed)
-    return Comparison(*releases, tuple(_settings(*releases)), same_sessions, paired, stability)
+    settings, unpaired = tuple(_settings(*releases)), headlines(*releases)
+    return Comparison(*releases, settings, same_sessions, paired, stability, unpaired)
 
 
 def _name(release: Release) -> dict[str, str]:

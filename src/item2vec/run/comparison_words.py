@@ -59,8 +59,8 @@ def verdict(difference: Interval) -> str:
             f"B − A is {difference.value:+.2f} points, without an interval: a single session shows no spread"
         )
     words = f"B − A is {difference.value:+.2f} points [{low:+.2f}, {high:+.2f}]"
-    if low == high == 0:
-        return f"{words}, no difference in any session"
+    if difference.value == low == high == 0:
+        return f"{words}, the same in every session"
     if low <= 0 <= high:
         return f"{words}, which includes 0: not told apart"
     return f"{words}, which leaves out 0: B is {'better' if low > 0 else 'worse'}"

@@ -85,7 +85,8 @@ def pair_ranks(
 
     A case is a prefix of a session and the item that follows it. A session is recognised by its user and its
     start, the prefix by its length and by the items asked for before it: the case counts as common only if
-    every earlier case of the session is common too, from where both tables know it.
+    every earlier case of the session is common too, from where both tables know it. Where a user has two
+    sessions of one start, neither is recognised in another log.
 
     Parameters
     ----------
@@ -108,7 +109,8 @@ def pair_ranks(
         return PairedNextItem(
             insufficient="not comparable: sessions without users and times are not recognised in another log"
         )
-    rows = _common_cases(a, b, ["user_id", "start_us"] if recognisable else ["session_id"])
+    session = ["user_id", "start_us"] if recognisable else []
+    rows = _common_cases(a, b, [*session, "session_id"] if same_sessions else session)
     only_a, only_b = len(a) - len(rows), len(b) - len(rows)
     if not len(rows):
         words = f"no test case is in both (A {_span(a)}, B {_span(b)})"
@@ -150,10 +152,11 @@ def _common_cases(a: pa.Table, b: pa.Table, session: list[str]) -> npt.NDArray[n
     import pyarrow as pa
 
     keys = [*session, "position", "target"]
-    sides = [
-        table.select(keys).append_column(row, pa.array(np.arange(len(table))))
-        for table, row in ((a, "row_a"), (b, "row_b"))
-    ]
+    columns = [*dict.fromkeys(("session_id", *keys))]
+    sides = []
+    for table, row in ((a, "row_a"), (b, "row_b")):
+        numbered = table.select(columns).append_column(row, pa.array(np.arange(len(table))))
+        sides.append(_told_apart(numbered, session).select([*keys, row]))
     joined = sides[0].join(sides[1], keys=keys, join_type="inner").sort_by("row_a")
     rows = np.column_stack([joined["row_a"].to_numpy(), joined["row_b"].to_numpy()])
     positions = a["position"].to_numpy()[rows[:, 0]].astype(np.int64)
@@ -165,6 +168,15 @@ def _common_cases(a: pa.Table, b: pa.Table, session: list[str]) -> npt.NDArray[n
     place[order] = np.arange(len(rows)) - np.repeat(starts, sizes)
     found: npt.NDArray[np.int64] = rows[positions - place == first]
     return found
+
+
+def _told_apart(table: pa.Table, session: list[str]) -> pa.Table:
+    """Keep the sessions that are the only ones of their key."""
+    import pyarrow.compute as pc
+
+    found = table.group_by(session).aggregate([("session_id", "count_distinct")])
+    alone = found.filter(pc.equal(found["session_id_count_distinct"], 1)).select(session)
+    return table.join(alone, keys=session, join_type="left semi")
 
 
 def _first_positions(table: pa.Table) -> npt.NDArray[np.int64]:
