@@ -1,7 +1,8 @@
 """The baseline table on all of Diginetica's test prefixes: `python -m benchmarks.quality --help`.
 
-Every row is fitted on the training sessions and ranks all items after each prefix. Settings were chosen on
-the last tenth of the training lines, never on the test. Intervals are 95 % over sessions; rows that are
+Every row is fitted on the training sessions and ranks all items after each prefix. What was searched was
+chosen on the last tenth of the training lines; some grids were looked at on the test too (notebooks/LOG.md
+names them). Intervals are 95 % over sessions; rows that are
 trained are the mean of several seeds.
 """
 

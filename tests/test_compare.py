@@ -403,18 +403,24 @@ def test_intervals_take_some_resamples(tmp_path: Path, n_bootstrap: int) -> None
         i2v.compare(tmp_path / "a", tmp_path / "a", n_bootstrap=n_bootstrap)
 
 
-def whole_report(shift: float, k: int = 20) -> dict[str, Any]:
-    """What a report has of the headlines; figures of A have shift 0."""
+def whole_report(shift: float, k: int = 20, few: str | None = None) -> dict[str, Any]:
+    """What a report has of the headlines; A has shift 0; `few` says why booked ranks say little."""
     rank, share = ({"value": value + shift, "low": 1.0, "high": 99.0} for value in (4.0, 20.0))
     lists = {"coverage": 55.5 + shift, "gini": 0.5}
     return {
         "next_item": {"k": k, "n_prefixes": 5, "scorers": {"item2vec": lists, f"only_{shift}": lists}},
         "booked_rank": [
-            {"candidates": "market", "lines": {"eq. 3": {"before": {"n": 7, "mean_rank": rank}}}}
+            {
+                "candidates": "market",
+                "before": {"n_cases": 7},
+                "insufficient": few,
+                "lines": {"eq. 3": {"before": {"n": 7, "mean_rank": rank}}},
+            }
         ],
         "long_term": {
             "k": k,
             "n_cases": 9,
+            "insufficient": None,
             "scorers": {"type_transitions": {"recall": share, "type_accuracy": {**share, "value": None}}},
         },
     }
@@ -445,6 +451,20 @@ def test_coverage_booked_rank_and_long_term_stand_side_by_side_unpaired(tmp_path
     assert re.search(r"^eq\. 3 +4\.00 \[1\.00, 99\.00\] +6\.00 \[1\.00, 99\.00\]$", output, re.MULTILINE)
     assert re.search(
         r"^type transitions +20\.00 \[.*\] +22\.00 \[.*\] +no case +no case$", output, re.MULTILINE
+    )
+
+
+def test_figures_of_too_few_cases_are_not_shown_as_figures(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS), report=whole_report(0.0))
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), report=whole_report(2.0, few="7 cases are few"))
+    page = tmp_path / "page.html"
+    _, output, _ = call("compare", "a", "b", "--runs-dir", tmp_path, "--html", page)
+    assert re.search(r"^eq\. 3 +4\.00 \[1\.00, 99\.00\] +insufficient$", output, re.MULTILINE)
+    assert re.search(r"^B: 7 cases are few$", output, re.MULTILINE)
+    assert "A: 7 cases" not in output
+    assert "B: 7 cases are few." in page.read_text()
+    assert re.search(
+        r">eq\. 3</th><td>4\.00 <small>\[1\.00, 99\.00\]</small></td><td>–</td>", page.read_text()
     )
 
 

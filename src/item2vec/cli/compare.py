@@ -98,9 +98,12 @@ def _unpaired(found: Comparison) -> Iterator[str]:
         yield f"{'':<{_NAME_WIDTH}}{heads}"
         for name in table.a:
             texts = (
-                interval_text(side[name][metric]) for metric in table.metrics for side in (table.a, table.b)
+                "insufficient" if few else interval_text(side[name][metric])
+                for metric in table.metrics
+                for side, few in zip((table.a, table.b), table.insufficient, strict=True)
             )
             yield f"{name.replace('_', ' '):<{_NAME_WIDTH}}" + "".join(f" {text:>{_WIDTH}}" for text in texts)
+        yield from (f"{side}: {why}" for side, why in zip("AB", table.insufficient, strict=True) if why)
     if found.unpaired:
         yield ""
 

@@ -37,8 +37,9 @@ class EvaluateConfig(BaseModel):
     seeds: Annotated[int, Field(ge=1, le=20)] = 1
     """Trainings of the measured twin (seeds train.seed, train.seed + 1, …); figures are their means."""
     equations: bool = False
-    """Train and measure the paper's eq. 3 (clicks alone), eq. 4 (with bookings) and eq. 5 (and negatives
-    from the market) too, with the settings of [train] otherwise: what do bookings and markets bring?"""
+    """Train and measure the paper's eq. 3 (bookings only weigh their sessions), eq. 4 (the booked listing as
+    context) and eq. 5 (and negatives from the market) too, with the settings of [train] otherwise: what do
+    bookings and markets bring?"""
     baselines: tuple[
         Literal[
             "popularity",

@@ -29,6 +29,8 @@ class Headlines:
         Metric → its column.
     n_cases : tuple of int
         Cases of A and of B.
+    insufficient : tuple of str or None
+        Why the figures of A, and of B, say little.
     a, b : mapping
         Scorer → metric → ``value``, ``low`` and ``high`` (None where there is no interval or no case); the
         scorers that both have, in the order of A.
@@ -38,6 +40,7 @@ class Headlines:
     title: str
     metrics: Mapping[str, str]
     n_cases: tuple[int, int]
+    insufficient: tuple[str | None, str | None]
     a: Side
     b: Side
 
@@ -48,6 +51,7 @@ class Headlines:
             "title": self.title,
             "metrics": dict(self.metrics),
             "n_cases": dict(zip("ab", self.n_cases, strict=True)),
+            "insufficient": dict(zip("ab", self.insufficient, strict=True)),
             "scorers": {name: {"a": dict(self.a[name]), "b": dict(self.b[name])} for name in self.a},
         }
 
@@ -71,7 +75,9 @@ def headlines(a: Release, b: Release) -> tuple[Headlines, ...]:
 def _both(one: Headlines, two: Headlines) -> Headlines:
     names = [name for name in one.a if name in two.a]
     sides = ({name: found.a[name] for name in names} for found in (one, two))
-    return Headlines(one.name, one.title, one.metrics, (one.n_cases[0], two.n_cases[0]), *sides)
+    n_cases = (one.n_cases[0], two.n_cases[0])
+    insufficient = (one.insufficient[0], two.insufficient[0])
+    return Headlines(one.name, one.title, one.metrics, n_cases, insufficient, *sides)
 
 
 def _tables(release: Release) -> Iterator[Headlines]:
@@ -86,22 +92,29 @@ def _tables(release: Release) -> Iterator[Headlines]:
     for found in report.get("booked_rank") or ():
         lines = {name: line["before"] for name, line in found["lines"].items()}
         place = found["candidates"]
-        n_cases = max((line["n"] for line in lines.values()), default=0)
+        n_cases = found["before"]["n_cases"]
         title = f"booked, before its click, in its {place}"
-        yield _table(f"booked_rank_{place}", title, {"mean_rank": "mean rank"}, n_cases, lines)
+        names = {"mean_rank": "mean rank"}
+        yield _table(f"booked_rank_{place}", title, names, n_cases, lines, found["insufficient"])
     if found := report.get("long_term"):
         names = {"recall": f"Recall@{found['k']}, %", "type_accuracy": "right type first, %"}
-        yield _table("long_term", "next booking, its market", names, found["n_cases"], found["scorers"])
+        title, n_cases = "next booking, its market", found["n_cases"]
+        yield _table("long_term", title, names, n_cases, found["scorers"], found["insufficient"])
 
 
 def _table(
-    name: str, title: str, metrics: Mapping[str, str], n_cases: int, scorers: Mapping[str, Any]
+    name: str,
+    title: str,
+    metrics: Mapping[str, str],
+    n_cases: int,
+    scorers: Mapping[str, Any],
+    insufficient: str | None = None,
 ) -> Headlines:
     side = {
         scorer: {metric: _figure(figures.get(metric)) for metric in metrics}
         for scorer, figures in scorers.items()
     }
-    return Headlines(name, title, metrics, (n_cases, n_cases), side, side)
+    return Headlines(name, title, metrics, (n_cases, n_cases), (insufficient, insufficient), side, side)
 
 
 def _figure(value: Any) -> Figure:
