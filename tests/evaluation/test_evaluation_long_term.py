@@ -115,6 +115,8 @@ def test_agreement_with_a_referee_in_plain_python(seed, k, has_users):
         assert result["n_cases"] == len(cases)
         assert result["n_users"] == len({case[0] for case in cases})
         assert result["n_typed"] == sum(case[3] is not None for case in cases)
+        assert result["n_typed_users"] == len({case[0] for case in cases if case[3] is not None})
+        assert sum(one["n_targets"] for one in result["support"]) == result["n_typed"]
         for length, chosen in {
             None: cases,
             "0": [case for case in cases if case[1] == 0],
@@ -133,6 +135,8 @@ def test_agreement_with_a_referee_in_plain_python(seed, k, has_users):
             else:
                 assert here["n"] == len(ranks)
                 assert here["n_typed"] == len(types)
+                assert here["n_users"] == len({case[0] for case in chosen})
+                assert here["n_typed_users"] == len({case[0] for case in chosen if case[3] is not None})
     json.dumps(result, allow_nan=False)
 
 
@@ -155,8 +159,38 @@ def test_what_is_no_case_and_what_says_nothing_about_types_is_counted():
     }
     assert (result.n_cases, result.n_typed, result.n_users) == (4, 2, 1)
     assert result.mean_candidates == (4 + 2 + 4 + 4) / 4
-    assert [(s.type, s.n_listings, s.n_targets) for s in result.support] == [("x", 5, 2), ("y", 1, 1)]
+    assert result.chance_recall == 100 * (2 / 4 + 1 + 2 / 4 + 2 / 4) / 4
+    # d is of type x, in a market of that type alone: nothing to guess there
+    assert [(s.type, s.n_listings, s.n_targets) for s in result.support] == [("x", 5, 1), ("y", 1, 1)]
     assert result.to_json()["scorers"]["p"]["recall"]["low"] is None  # one user says nothing about the spread
+
+
+class Drawn:
+    """Lists drawn at random."""
+
+    def __init__(self, ids, seed=0):
+        self.vocabulary = Vocabulary(pa.array(ids, pa.int64()), np.ones(len(ids), np.int64))
+        self.draws = np.random.default_rng(seed)
+
+    def scores(self, histories):
+        return self.draws.random((len(histories), len(self.vocabulary)), np.float32)
+
+
+def test_chance_is_what_lists_drawn_at_random_reach():
+    """Markets of 3 and of 55 listings: k over the mean size would be far off."""
+    rng = np.random.default_rng(0)
+    new = {3, 4, 60}  # booked, and no scorer knows them
+    market = ["small"] * 5 + ["big"] * 56
+    table = pa.table({"item_id": list(range(61)), "market": market, "listing_type": ["x"] * 61})
+    lists = [[rng.integers(0, 5) if rng.random() < 0.5 else rng.integers(5, 61)] for _ in range(3000)]
+    known = [i for i in range(61) if i not in new]
+    sizes = {name: sum(market[i] == name for i in known) for name in ("small", "big")}
+    train = shifted(booked([known]))
+    scorers = {"drawn": Drawn(known), "fewer": Drawn(known[:40])}
+    result = evaluate_long_term(scorers, booked(lists), table, train=train, n_bootstrap=10)
+    by_hand = [0.0 if i in new else min(1.0, 20 / sizes[market[i]]) for (i,) in lists]
+    assert result.chance_recall == result.to_json()["chance_recall"] == pytest.approx(100 * np.mean(by_hand))
+    assert result.chance_recall == pytest.approx(result.scorers["drawn"].recall.value, abs=2.5)
 
 
 def shifted(sessions, by=-1000):
@@ -284,6 +318,7 @@ def test_bad_input(changes, error, says):
 def test_an_empty_test_has_no_case():
     result = evaluate_long_term({"p": Popularity().fit(TRAIN)}, TEST.take([]), ITEMS, train=TRAIN)
     assert "no stay is a target" in result.insufficient
+    assert result.to_json()["chance_recall"] is None
     nothing_new = evaluate_long_term(
         {"p": Popularity().fit(TRAIN)}, TEST, ITEMS, train=TRAIN, first_targets=np.array([2])
     )

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from item2vec.errors import DataError, EmptyDataError, LeakError, UsageError
-from item2vec.evaluation import Popularity, evaluate_next_item
+from item2vec.evaluation import Popularity, ReportPayload, evaluate_next_item
 from item2vec.evaluation.next_item.cases import prefix_cases
 from item2vec.evaluation.ranks import ranks_and_lists, target_ranks, top_items
+from item2vec.evaluation.report.write import report_figures
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
 
@@ -120,6 +121,7 @@ def test_every_prefix_is_asked_and_planted_ranks_come_out():
     assert figures.coverage == 50
     assert (result.n_prefixes, result.n_sessions, result.cases.n_without_case) == (3, 2, 1)
     assert [(line.position, line.n) for line in figures.by_position] == [(1, 2), (2, 1)]
+    assert [line.n_sessions for line in figures.by_position] == [2, 1]
     assert [line.recall.value for line in figures.by_position] == [50, 100]
     assert figures.by_position[0].recall.to_json() == {"value": 50, "low": 0, "high": 100}  # of two sessions
     assert np.isnan(figures.by_position[1].recall.low)  # a single session says nothing about the spread
@@ -191,6 +193,41 @@ def test_scorers_with_other_vocabularies_share_one_catalogue():
     assert result.n_catalogue == 4
     assert (result.scorers["small"].coverage, result.scorers["large"].coverage) == (25, 25)
     assert result.scorers["small"].n_unseen_targets == 1
+    assert result.n_targets_known_by_any == result.to_json()["n_targets_known_by_any"] == 1
+
+
+class Drawn(Fixed):
+    """Lists drawn at random."""
+
+    def __init__(self, ids):
+        super().__init__(ids, np.zeros(len(ids)))
+        self.draws = np.random.default_rng(0)
+
+    def scores(self, histories):
+        return self.draws.random((len(histories), len(self.vocabulary)), np.float32)
+
+
+def test_long_prefixes_of_one_session_are_one_session():
+    test = Sessions.from_lists([["a", "b"] * 7, ["a"] * 3])
+    lines = evaluate_next_item({"s": Fixed(["a", "b"], [1, 2])}, test).scorers["s"].by_position
+    assert [(line.position, line.n, line.n_sessions) for line in lines if line.position in (2, 3, 10)] == [
+        (2, 2, 2),
+        (3, 1, 1),
+        (10, 4, 1),
+    ]
+
+
+def test_chance_knows_no_target_that_no_scorer_knows():
+    rng = np.random.default_rng(0)
+    items, unseen = [f"i{n}" for n in range(40)], [f"x{n}" for n in range(10)]
+    test = Sessions.from_lists([["i0", rng.choice(items + unseen)] for _ in range(3000)])
+    result = evaluate_next_item({"drawn": Drawn(items), "few": Drawn(items[:30])}, test, n_bootstrap=10)
+    figures = result.to_json()
+    assert figures["n_targets_known_by_any"] == int(result.scorers["drawn"].knows_target.sum()) < 2600
+    by_chance = report_figures(ReportPayload(title="t", next_item=result))["chance"]
+    assert by_chance["recall"] == pytest.approx(50 * figures["n_targets_known_by_any"] / 3000)
+    for metric in ("recall", "ndcg", "mrr"):
+        assert by_chance[metric] == pytest.approx(figures["scorers"]["drawn"][metric]["value"], abs=2.5)
 
 
 def test_bad_calls():

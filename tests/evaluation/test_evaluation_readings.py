@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
+from item2vec.evaluation.bootstrap import FEWEST_CLUSTERS, bootstrap_means
+from item2vec.evaluation.bootstrap import interval as interval_of
 from item2vec.evaluation.report.readings import (
+    bounded,
     chance,
     commonest,
     flat,
@@ -31,6 +35,7 @@ def interval(value, low, high):
 
 
 EVALUATED = {
+    "n_sessions": 30,
     "scorers": {
         "model": scorer(30.0, 9.0),
         "model_similar": scorer(99.0, 99.0),
@@ -62,12 +67,33 @@ EVALUATED = {
     ],
 )
 def test_an_interval_is_read(low, high, said):
-    assert reading({"value": 0, "low": low, "high": high}) == said
+    assert reading({"value": 0, "low": low, "high": high}, 30) == said
+    assert reading({"value": 0, "low": low, "high": high}, 29) == "insufficient data"
+
+
+def test_a_reading_of_few_sessions_is_refused_where_chance_alone_gives_one():
+    """The percentiles of resamples of 2 or 3 sessions leave out 0 in many trials without a difference."""
+    rng = np.random.default_rng(0)
+    said = {2: [], 3: [], FEWEST_CLUSTERS: []}
+    for n, readings in said.items():
+        for _ in range(200):
+            means = bootstrap_means({"d": rng.normal(0, 30, n)}, np.arange(n), 200)
+            readings.append(reading(interval_of(*means["d"]).to_json(), n))
+    assert set(said[2] + said[3]) == {"insufficient data"}
+    wrong = sum(one in ("better", "worse") for one in said[FEWEST_CLUSTERS])
+    assert wrong / 200 < 0.12  # 5 % are promised
+    assert said[FEWEST_CLUSTERS].count("insufficient data") == 0
+
+
+def test_an_interval_of_few_sessions_is_taken_off():
+    assert bounded(interval(1, 0, 2), 30) == interval(1, 0, 2)
+    assert bounded(interval(1, 0, 2), 29) == interval(1, None, None)
+    assert bounded(None, 0) is None
 
 
 def test_no_difference_at_all_is_the_same_and_not_a_matter_of_chance():
-    assert reading({"value": 0.0, "low": 0.0, "high": 0.0}) == "the same"
-    assert reading({"value": 0.01, "low": 0.0, "high": 0.0}) == "not told apart"
+    assert reading({"value": 0.0, "low": 0.0, "high": 0.0}, 30) == "the same"
+    assert reading({"value": 0.01, "low": 0.0, "high": 0.0}, 30) == "not told apart"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +101,7 @@ def test_no_difference_at_all_is_the_same_and_not_a_matter_of_chance():
     [(0.1, 2, "worse"), (-2, -0.1, "better"), (-1, 1, "not told apart"), (None, None, "insufficient data")],
 )
 def test_a_lower_rank_is_better(low, high, said):
-    assert reading({"value": 0, "low": low, "high": high}, lower_is_better=True) == said
+    assert reading({"value": 0, "low": low, "high": high}, 30, lower_is_better=True) == said
 
 
 @pytest.mark.parametrize(("k", "n_items"), [(20, 1000), (5, 7), (10, 3), (1, 1)])
@@ -88,6 +114,7 @@ def test_chance_is_what_every_rank_alike_would_give(k, n_items):
     assert found["mrr"] == pytest.approx(mean(lambda rank: 1 / rank))
     assert found["ndcg"] == pytest.approx(mean(lambda rank: 1 / math.log2(rank + 1)))
     assert chance(k, 0) is None
+    assert chance(k, n_items, 0.25) == {name: value / 4 for name, value in found.items()}
 
 
 def test_the_best_line_and_the_commonest_type():
@@ -117,6 +144,8 @@ def test_the_verdict_is_against_the_best_baseline_of_each_metric():
         "reading": "not told apart",
     }
     assert (found["mrr"]["baseline"], found["mrr"]["reading"]) == ("popular", "worse")
+    few = verdict({**EVALUATED, "n_sessions": 29}, ["model_similar"])
+    assert few["recall"]["reading"] == few["mrr"]["reading"] == "insufficient data"
 
 
 def test_there_is_no_verdict_without_a_baseline_or_a_case():

@@ -21,6 +21,7 @@ from item2vec.evaluation import (
     write_report,
 )
 from item2vec.evaluation.booked_ranks import protocol as booked_ranking
+from item2vec.evaluation.bootstrap import FEWEST_CLUSTERS
 from item2vec.evaluation.report import readings
 from item2vec.evaluation.report.booked_rank_plot import booked_rank_plot
 from item2vec.evaluation.report.next_item_plots import position_plot, slice_plot
@@ -69,15 +70,19 @@ def scorer_figures(recall, n_seeds=1, train=True):
         "n_seeds": n_seeds,
         "seeds": {name: [recall + i for i in range(n_seeds)] for name in ("recall", "mrr", "ndcg")},
         "slices": {
-            name: {"n": 12 if name == "cold" else 300 + at, "n_sessions": 9, **three}
+            name: {
+                "n": 12 if name == "cold" else 300 + at,
+                "n_sessions": 9 if name == "cold" else 30,
+                **three,
+            }
             for at, name in enumerate(SLICES)
         }
         if train
         else None,
         "recall_curve": [recall * (i / 100) ** 0.4 for i in range(1, 101)],
         "by_position": [
-            {"position": at, "or_more": at == 10, "n": 1100 - 105 * at, "recall": interval(recall + at)}
-            | {"mrr": interval(recall / 3)}
+            {"position": at, "or_more": at == 10, "n": 1100 - 105 * at, "n_sessions": 90}
+            | {"recall": interval(recall + at), "mrr": interval(recall / 3)}
             for at in range(1, 11)
         ],
     }
@@ -101,6 +106,7 @@ def next_item_figures(relevant="next", train=True):
         "n_sessions_without_case": 0,
         "n_sessions_not_sampled": 0,
         "n_catalogue": 1000,
+        "n_targets_known_by_any": 990,
         "scorers": scorers,
         "differences": pairs(
             scorers, lambda at: {name: interval(10.0 - 9 * at, 2.0) for name in ("recall", "mrr", "ndcg")}
@@ -168,10 +174,11 @@ def long_term_figures():
     def figures(recall, back_off=None):
         metrics = ("recall", "mrr", "ndcg", "type_accuracy", "type_mrr")
         lengths = {"0": 40, "1": 100, "2+": 60}
+        users = {"n_users": 30, "n_typed_users": 30}
         return {
             **{name: interval(recall) for name in metrics},
             "by_history": {
-                length: {"n": n, "n_typed": n, **{name: interval(recall) for name in metrics}}
+                length: {"n": n, "n_typed": n, **users, **{name: interval(recall) for name in metrics}}
                 for length, n in lengths.items()
             },
             "n_unseen_targets": 4,
@@ -193,8 +200,10 @@ def long_term_figures():
         "n_cases": 200,
         "n_users": 150,
         "n_typed": 190,
+        "n_typed_users": 140,
         "excluded": {"market_unknown": 2, "type_unknown": 10},
         "mean_candidates": 120.0,
+        "chance_recall": 41.5,
         "support": [
             {"type": HOSTILE, "n_listings": 30, "n_targets": 150},
             {"type": "house", "n_listings": 50, "n_targets": 50},
@@ -275,7 +284,14 @@ def test_every_metric_stands_with_its_interval_and_beside_chance(full):
     assert table[0][6:] == ["", "Recall of known targets, %"]
     assert table[1][:6] == ["item2vec", "40.0 [39.0, 41.0]", "", "20.0 [19.0, 21.0]", "", "13.3 [12.3, 14.3]"]
     chance = next(row for row in table if row[0] == "by chance")
-    assert (chance[1], chance[3], chance[5]) == ("2.00", "0.70", "0.36")  # 20 of 1,000 items
+    assert (chance[1], chance[3], chance[5]) == (
+        "1.98",
+        "0.70",
+        "0.36",
+    )  # 20 of 1,000 items, 990 of 1,000 targets
+    assert "1,000 items would reach; the 10 targets that no scorer knows are misses" in full[2].said(
+        "next-item"
+    )
     assert "HR equals Recall and MAP equals MRR" in full[2].said("next-item")
 
 
@@ -309,6 +325,83 @@ def test_kinds_of_cases_are_explained_and_small_ones_are_not_drawn(full):
     assert "n=12<" in svg
     drawn = draw(ReportPayload(title="t"), {"next_item": next_item_figures(), "booked_rank": []})
     assert "n=12<" not in drawn["slices"].svg
+
+
+def few(figures, name):
+    """Say that a part comes from one session (or user) fewer than it takes."""
+    return {**figures, name: FEWEST_CLUSTERS - 1}
+
+
+def test_too_few_sessions_are_given_no_interval_and_no_reading(tmp_path):
+    found, text, page = written(tmp_path, next_item=Result(few(next_item_figures(), "n_sessions")))
+    verdict = found["verdict"]["recall"]
+    assert (verdict["reading"], verdict["difference"]["low"]) == ("insufficient data", 8.0)
+    assert "not compared with its best baseline" in page.said("next-item")
+    assert "insufficient data+10.00 points;" in page.said(None).replace("; ", ";")
+    assert "95 %: 3" not in page.said(None)
+    table = rows(text, "next-item")
+    assert table[1][1] == "40.0"
+    pair = next(row for row in table if row[0] == "item2vec − popularity")
+    assert pair[1:] == ["+1.00", "insufficient data"] * 3
+    like = table[table.index(next(row for row in table if "novelty, bits" in row)) + 1]
+    assert like[3:] == ["0.900", "9.50", "40.0", "35"]
+
+
+def test_a_kind_of_few_sessions_has_no_interval(full):
+    table = rows(full[1], "next-item")
+    header = next(row for row in table if "cold n = 12" in row)
+    line = dict(zip(header, table[table.index(header) + 1], strict=True))
+    assert (line["cold n = 12"], line["head n = 300"]) == ("40.0", "40.0 [39.0, 41.0]")
+    one = next_item_figures()
+    for scorer in one["scorers"].values():
+        scorer["slices"]["head"]["n_sessions"] = scorer["by_position"][0]["n_sessions"] = 29
+    drawn = draw(ReportPayload(title="t"), {"next_item": one, "booked_rank": []})
+    assert "n=300<" not in drawn["slices"].svg
+    assert "n=301<" in drawn["slices"].svg
+    assert "n=995<" not in drawn["positions"].svg
+    assert "n=890<" in drawn["positions"].svg
+
+
+def test_too_few_users_are_given_no_interval_and_no_reading(tmp_path):
+    found = few(long_term_figures(), "n_typed_users")
+    for scorer in found["scorers"].values():
+        scorer["by_history"]["0"] = few(scorer["by_history"]["0"], "n_users")
+        scorer["by_history"]["1"] = few(scorer["by_history"]["1"], "n_typed_users")
+    _, text, _ = written(tmp_path, long_term=Result(found))
+    table = rows(text, "long-term")
+    assert table[1][1:6] == ["21.0 [20.0, 22.0]"] * 3 + ["21.0"] * 2
+    pair = [row for row in table if row[0] == "type transitions − market popularity"]
+    assert pair[0][2::2] == ["not told apart", "not told apart", "insufficient data"]
+    assert pair[1][1:4] == ["−5.00", "insufficient data", "+0.50 [−0.50, +1.50]"]
+    recall, types, mrr = (row[1:] for row in table if row[0] == "type transitions" and len(row) == 4)
+    told = "21.0 [20.0, 22.0]"
+    assert (recall, types, mrr) == (["21.0", told, told], [told, "21.0", told], ["21.0", told, told])
+
+
+@pytest.mark.parametrize("curve", ["before", "all"])
+def test_nothing_is_read_out_of_insufficient_booked_ranks(curve, tmp_path):
+    found = booked_rank_figures()
+    _, text, _ = written(tmp_path, booked_rank=[Result({**found, "insufficient": "insufficient data: 3"})])
+    readings_said = [row[2] for row in rows(text, "booked-rank") if " − " in row[0]]
+    assert set(readings_said) == {"insufficient data"}
+    found[curve] = few(found[curve], "n_sessions")
+    _, text, _ = written(tmp_path, booked_rank=[Result(found)])
+    told = [row[1:3] for row in rows(text, "booked-rank") if row[0] == "production order − popularity"]
+    good = ["+1.50 [+0.90, +2.10]", "worse"]
+    none = ["+1.50", "insufficient data"]
+    assert told == ([none, good] if curve == "before" else [good, none])
+
+
+def test_geography_does_not_claim_that_no_place_is_told(tmp_path):
+    places = {"insufficient": None, "n_items": 400, "n_clusters": 8, "market_purity": 0.9}
+    places |= {"chance_purity": 0.2, "median_km": 1.0, "chance_km": 9.0}
+    table = {"labels": [], "cosine": [], "n_items": [], "n_pairs": 0, "insufficient": "none"}
+    probed = {"listing_type": table, "price_band": table, "insufficient": "none", "geography": places}
+    _, _, page = written(tmp_path, probe=Result({**probed, "same_market": None}))
+    said = page.said("embedding")
+    assert "clicks alone" not in said
+    assert "told no place" not in said
+    assert "no coordinates; market negatives, where they are used, tell it which items share a market" in said
 
 
 def test_figures_about_training_are_left_out_without_it(tmp_path):
@@ -403,7 +496,8 @@ def test_no_position_with_enough_cases_is_no_curve(tmp_path):
 def test_long_term_figures_say_what_a_naive_guess_reaches(full):
     said = full[2].said("long-term")
     assert f"Always guessing {HOSTILE}, the most frequent type of these bookings (known only" in said
-    assert "would be right in 75.0 %." in said
+    assert "would be right in 75.0 % of the cases that count for types." in said
+    assert "a list of 20 drawn at random would hold the right listing in 41.5 %." in said
     assert "200 bookings of 150 users, 120.0 candidates on average" in said
     table = rows(full[1], "long-term")
     assert table[0][-4:] == ["unseen targets", "no answer", "fell back to popularity, %", "seeds"]

@@ -9,6 +9,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+# Over fewer sessions (or users) percentiles of resamples are no 95 % interval: with normal effects and no
+# true difference they leave out 0 in 53 % of trials of 2 sessions, in 16 % of 5. From 10 on it is 5 to 6 %;
+# the margin is for hits, which are rarer and more skewed than that.
+FEWEST_CLUSTERS = 30
 DRAWS_PER_BLOCK = 4_000_000  # bounds the memory of one block of resamples (about 100 MB)
 
 Key = TypeVar("Key", bound=Hashable)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from item2vec.evaluation.bootstrap import FEWEST_CLUSTERS
+
 if TYPE_CHECKING:
     from item2vec.evaluation.bootstrap import Interval
     from item2vec.run.comparison import Comparison
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
 
 MODEL = "item2vec"
 ENOUGH_SEEDS = 3
-FEW_SESSIONS = 30
 LABELS = {"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"}
 MANY = 6  # settings; more are counted, not named
 
@@ -41,8 +42,8 @@ def _next_item(paired: PairedNextItem) -> Iterator[str]:
         f"Compared on the {paired.n_common:,} test cases of {paired.n_sessions:,} sessions that are in both"
         f" (A was tested on {total_a:,}, B on {total_b:,})."
     )
-    if paired.n_sessions < FEW_SESSIONS:
-        yield f"That is fewer than {FEW_SESSIONS} sessions: intervals over so few promise too much."
+    if paired.n_sessions < FEWEST_CLUSTERS:
+        yield f"That is fewer than {FEWEST_CLUSTERS} sessions: intervals over so few promise too much."
     if min(paired.seeds.get(MODEL, (ENOUGH_SEEDS,))) < ENOUGH_SEEDS:
         one, two = paired.seeds[MODEL]
         yield (

@@ -116,8 +116,10 @@ def evaluate_long_term(
         n_cases=len(cases),
         n_users=len(np.unique(cases.users)),
         n_typed=int(cases.has_type.sum()),
+        n_typed_users=len(np.unique(cases.users[cases.has_type])),
         excluded=cases.excluded,
         mean_candidates=float(cases.n_candidates.mean()) if len(cases) else float("nan"),
+        chance_recall=_chance_recall(ranks, cases, k),
         support=_support(cases, catalogue),
         scorers={name: _figures(name, found, cases, means) for name, found in ranks.items()},
         differences=_differences(list(methods), means),
@@ -151,6 +153,13 @@ def _per_case(found: StayRanks, cases: StayCases, k: int) -> dict[str, npt.NDArr
     return {metric: 100.0 * gain.mean(axis=0) for metric, gain in gains.items()}
 
 
+def _chance_recall(ranks: Mapping[str, StayRanks], cases: StayCases, k: int) -> float:
+    """Return the Recall@k of random lists in %: a listing that no scorer knows is in none of them."""
+    unknown = np.all([found.unseen_targets for found in ranks.values()], axis=0)
+    hits = np.where(unknown, 0.0, np.minimum(1.0, k / cases.n_candidates))
+    return 100.0 * float(hits.mean()) if len(cases) else float("nan")
+
+
 def _by_history(cases: StayCases) -> dict[str, npt.NDArray[np.bool_]]:
     earlier = cases.prefixes.positions
     return {length: (earlier >= low) & (earlier <= high) for length, (low, high) in HISTORIES.items()}
@@ -170,6 +179,8 @@ def _figures(name: str, found: StayRanks, cases: StayCases, means: Means) -> Lon
             length: HistoryFigures(
                 n=int(mask.sum()),
                 n_typed=int((mask & cases.has_type).sum()),
+                n_users=len(np.unique(cases.users[mask])),
+                n_typed_users=len(np.unique(cases.users[mask & cases.has_type])),
                 recall=figure("recall", length),
                 mrr=figure("mrr", length),
                 type_accuracy=figure("type_accuracy", length),
@@ -189,7 +200,7 @@ def _figures(name: str, found: StayRanks, cases: StayCases, means: Means) -> Lon
 def _support(cases: StayCases, catalogue: Catalogue) -> tuple[TypeSupport, ...]:
     n = len(catalogue.type_names)
     listings = np.bincount(catalogue.types[catalogue.ranked & (catalogue.types >= 0)], minlength=n)
-    targets = np.bincount(cases.types[cases.types >= 0], minlength=n)
+    targets = np.bincount(cases.types[cases.has_type], minlength=n)
     counted = zip(catalogue.type_names, listings.tolist(), targets.tolist(), strict=True)
     return tuple(TypeSupport(*entry) for entry in counted)
 

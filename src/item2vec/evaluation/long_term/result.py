@@ -22,7 +22,7 @@ class TypeSupport:
     n_listings : int
         Listings of this type that at least one scorer ranks.
     n_targets : int
-        Cases whose booked listing is of this type.
+        Cases that count for types (see ``LongTermResult.n_typed``) whose booked listing is of this type.
     """
 
     type: str
@@ -32,18 +32,26 @@ class TypeSupport:
 
 @dataclass(frozen=True)
 class HistoryFigures:
-    """Figures over the cases with one number of earlier bookings; `n_typed` of them count for types."""
+    """Figures over the cases with one number of earlier bookings; `n_typed` of them count for types.
+
+    They belong to `n_users` and to `n_typed_users` users.
+    """
 
     n: int
     n_typed: int
+    n_users: int
+    n_typed_users: int
     recall: Interval
     mrr: Interval
     type_accuracy: Interval
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON types."""
-        counts = {"n": self.n, "n_typed": self.n_typed}
-        return {**counts, **_intervals(self, ("recall", "mrr", "type_accuracy"))}
+        names = ("n", "n_typed", "n_users", "n_typed_users")
+        return {
+            **{name: getattr(self, name) for name in names},
+            **_intervals(self, ("recall", "mrr", "type_accuracy")),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,13 +150,15 @@ class LongTermResult:
         The attribute whose values are the types.
     n_cases, n_users : int
         Stays that were targets, and the users they belong to.
-    n_typed : int
-        The cases that count for the figures about types.
+    n_typed, n_typed_users : int
+        The cases that count for the figures about types, and their users.
     excluded : dict of str to int
         Stays that are no case: ``market_unknown`` and ``fewer_than_two_candidates`` (in the whole market);
         cases that count for listings only: ``type_unknown`` and ``fewer_than_two_types`` (in the market).
     mean_candidates : float
         Mean over the cases of the listings in the market that at least one scorer ranks.
+    chance_recall : float
+        Recall@k in % of lists drawn at random from the market's listings that at least one scorer ranks.
     support : tuple of TypeSupport
         Most frequent type first.
     scorers : dict of str to LongTermFigures
@@ -164,8 +174,10 @@ class LongTermResult:
     n_cases: int
     n_users: int
     n_typed: int
+    n_typed_users: int
     excluded: dict[str, int]
     mean_candidates: float
+    chance_recall: float
     support: tuple[TypeSupport, ...]
     scorers: dict[str, LongTermFigures]
     differences: tuple[LongTermDifference, ...]
@@ -188,8 +200,10 @@ class LongTermResult:
             "n_cases": self.n_cases,
             "n_users": self.n_users,
             "n_typed": self.n_typed,
+            "n_typed_users": self.n_typed_users,
             "excluded": dict(self.excluded),
             "mean_candidates": None if np.isnan(self.mean_candidates) else self.mean_candidates,
+            "chance_recall": None if np.isnan(self.chance_recall) else self.chance_recall,
             "support": [asdict(one) for one in self.support],
             "scorers": {name: figures.to_json() for name, figures in self.scorers.items()},
             "differences": [difference.to_json() for difference in self.differences],

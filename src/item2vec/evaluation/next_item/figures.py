@@ -165,16 +165,18 @@ def _slice_figures(
 
 
 def _position_figures(cases: PrefixCases, means: Means) -> tuple[PositionFigures, ...]:
-    positions, counts = np.unique(np.minimum(cases.positions, LONGEST_POSITION), return_counts=True)
+    positions = np.minimum(cases.positions, LONGEST_POSITION)
+    here = {position: cases.session_nums[positions == position] for position in np.unique(positions).tolist()}
     return tuple(
         PositionFigures(
             position=position,
             or_more=position == LONGEST_POSITION,
-            n=n,
+            n=len(sessions),
+            n_sessions=len(np.unique(sessions)),
             recall=interval(*means["position", str(position), "recall"]),
             mrr=interval(*means["position", str(position), "mrr"]),
         )
-        for position, n in zip(positions.tolist(), counts.tolist(), strict=True)
+        for position, sessions in here.items()
     )
 
 

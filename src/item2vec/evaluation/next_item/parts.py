@@ -34,18 +34,20 @@ class SliceFigures:
 
 @dataclass(frozen=True)
 class PositionFigures:
-    """Recall@k and MRR@k, in %, of the `n` prefixes of one length (or of at least that length)."""
+    """Recall@k and MRR@k, in %, of the `n` prefixes of one length (or more), from `n_sessions` sessions."""
 
     position: int
     or_more: bool
     n: int
+    n_sessions: int
     recall: Interval
     mrr: Interval
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON types."""
         figures = {"recall": self.recall.to_json(), "mrr": self.mrr.to_json()}
-        return {"position": self.position, "or_more": self.or_more, "n": self.n, **figures}
+        counts = {"n": self.n, "n_sessions": self.n_sessions}
+        return {"position": self.position, "or_more": self.or_more, **counts, **figures}
 
 
 @dataclass(frozen=True)

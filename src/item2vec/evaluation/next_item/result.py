@@ -182,6 +182,11 @@ class NextItemResult:
         return len(self.cases)
 
     @property
+    def n_targets_known_by_any(self) -> int:
+        """Number of relevant items that at least one scorer knows: those that some list may hold."""
+        return int(np.any([one.knows_target for one in self.scorers.values()], axis=0).sum())
+
+    @property
     def n_sessions(self) -> int:
         """Number of sessions the test cases come from."""
         return self.cases.n_sessions
@@ -253,6 +258,7 @@ class NextItemResult:
             "n_sessions_without_case": self.cases.n_without_case,
             "n_sessions_not_sampled": self.cases.n_not_sampled,
             "n_catalogue": self.n_catalogue,
+            "n_targets_known_by_any": self.n_targets_known_by_any,
             "scorers": {name: self._scorer_json(name) for name in self.scorers},
             "differences": [one.to_json() for one in self.differences],
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from item2vec.evaluation.bootstrap import FEWEST_CLUSTERS
 from item2vec.evaluation.report.drawing import (
     INK,
     Plot,
@@ -19,7 +20,7 @@ from item2vec.evaluation.report.drawing import (
     to_svg,
 )
 
-MIN_CASES = 100  # that a point needs
+MIN_CASES = 100  # that a point needs, of FEWEST_CLUSTERS sessions
 Scorers = Mapping[str, Mapping[str, Any]]
 
 
@@ -77,7 +78,7 @@ def position_plot(scorers: Scorers, k: int, min_cases: int = MIN_CASES) -> Plot:
     labels: dict[int, str] = {}
     shifts = side_by_side(len(scorers))
     for colour, shift, scorer in zip(colours(len(scorers)), shifts, scorers.values(), strict=True):
-        shown = {line["position"]: line for line in scorer["by_position"] if line["n"] >= min_cases}
+        shown = {line["position"]: line for line in scorer["by_position"] if enough(line, min_cases)}
         span = range(min(shown, default=1), max(shown, default=0) + 1)
         recall = [shown[at]["recall"] if at in shown else None for at in span]
         draw_intervals(axes, [at + shift for at in span], recall, **_line(colour))
@@ -121,6 +122,11 @@ def slice_plot(scorers: Scorers, k: int, names: Sequence[str]) -> Plot:
     axes.set_ylim(bottom=0)
     axes.set_ylabel(f"Recall@{k}, %")
     return Plot(to_svg(figure, "slices"), legend(list(scorers)))
+
+
+def enough(part: Mapping[str, Any], min_cases: int = MIN_CASES) -> bool:
+    """Say whether some of the cases (``n`` of ``n_sessions``) are enough to be drawn."""
+    return bool(part["n"] >= min_cases and part["n_sessions"] >= FEWEST_CLUSTERS)
 
 
 def _line(colour: str) -> dict[str, Any]:

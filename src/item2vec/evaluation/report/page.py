@@ -10,7 +10,7 @@ from item2vec.errors import MissingDependencyError
 from item2vec.evaluation.report import readings
 
 FOLDER = Path(__file__).parent
-FILTERS = ("flat", "lowest_rank", "number", "reading", "shades", "signed", "times", "utc", "words")
+FILTERS = ("bounded", "flat", "lowest_rank", "number", "reading", "shades", "signed", "times", "utc", "words")
 
 
 def render_page(template: Path, values: Mapping[str, Any]) -> str:

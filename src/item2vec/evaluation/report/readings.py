@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from item2vec.evaluation.bootstrap import FEWEST_CLUSTERS
 from item2vec.events.schema import EVENT_TYPES
 
 # The way of the data from top to bottom, and within each step from what came in to what was left.
@@ -32,13 +33,22 @@ SLICES = {  # kinds of next-item cases, as the report explains them
 _UTC = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)\S*(\+00:00|Z)")
 
 
-def reading(difference: Mapping[str, Any], lower_is_better: bool = False) -> str:
+def bounded(figure: Mapping[str, Any] | None, n_clusters: int) -> Mapping[str, Any] | None:
+    """Take the interval off a figure of fewer than :data:`FEWEST_CLUSTERS` sessions (or users)."""
+    if figure is None or n_clusters >= FEWEST_CLUSTERS:
+        return figure
+    return {**figure, "low": None, "high": None}
+
+
+def reading(difference: Mapping[str, Any], n_clusters: int, lower_is_better: bool = False) -> str:
     """Say what an interval of a paired difference means for the scorer that stands first.
 
     Parameters
     ----------
     difference : mapping
         ``value``, ``low`` and ``high`` in points, None without a case.
+    n_clusters : int
+        Sessions (or users) that were resampled.
     lower_is_better : bool
         As for ranks.
 
@@ -46,9 +56,10 @@ def reading(difference: Mapping[str, Any], lower_is_better: bool = False) -> str
     -------
     str
         "better" or "worse" where the interval leaves out 0, "the same" where no resample shows any
-        difference, else "not told apart".
+        difference, "insufficient data" without an interval or with fewer than :data:`FEWEST_CLUSTERS`
+        sessions, else "not told apart".
     """
-    if difference["low"] is None:
+    if difference["low"] is None or n_clusters < FEWEST_CLUSTERS:
         return "insufficient data"
     if difference["value"] == difference["low"] == difference["high"] == 0:
         return "the same"
@@ -91,12 +102,12 @@ def verdict(evaluated: Mapping[str, Any] | None, variants: Sequence[str] = ()) -
             "baseline": best,
             "value": values[best],
             "difference": difference,
-            "reading": reading(difference),
+            "reading": reading(difference, evaluated["n_sessions"]),
         }
     return found
 
 
-def chance(k: int, n_items: int) -> dict[str, float] | None:
+def chance(k: int, n_items: int, known: float = 1.0) -> dict[str, float] | None:
     """Return what lists drawn at random would reach, in %, with one relevant item among `n_items`.
 
     Parameters
@@ -105,6 +116,8 @@ def chance(k: int, n_items: int) -> dict[str, float] | None:
         Length of a list.
     n_items : int
         Items that it is drawn from.
+    known : float
+        Share of the cases whose relevant item is among them; the other ones are misses.
 
     Returns
     -------
@@ -116,9 +129,9 @@ def chance(k: int, n_items: int) -> dict[str, float] | None:
         return None
     ranks = range(1, min(k, n_items) + 1)
     return {
-        "recall": 100.0 * len(ranks) / n_items,
-        "ndcg": 100.0 * sum(1 / math.log2(rank + 1) for rank in ranks) / n_items,
-        "mrr": 100.0 * sum(1 / rank for rank in ranks) / n_items,
+        "recall": 100.0 * known * len(ranks) / n_items,
+        "ndcg": 100.0 * known * sum(1 / math.log2(rank + 1) for rank in ranks) / n_items,
+        "mrr": 100.0 * known * sum(1 / rank for rank in ranks) / n_items,
     }
 
 
@@ -130,7 +143,7 @@ def lowest_rank(lines: Mapping[str, Any]) -> str | None:
 
 
 def commonest(support: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Name the type that most targets have, and its share in %: what guessing only it gave, in hindsight."""
+    """Name the type of most targets and its share in %: the accuracy of guessing it alone, in hindsight."""
     n_targets = sum(entry["n_targets"] for entry in support)
     if not n_targets:
         return None

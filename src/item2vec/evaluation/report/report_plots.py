@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from item2vec.evaluation.probes.attributes import aligned_attributes, label_codes
 from item2vec.evaluation.report.embedding_map import project
-from item2vec.evaluation.report.next_item_plots import MIN_CASES, position_plot, rank_curve_plot, slice_plot
+from item2vec.evaluation.report.next_item_plots import enough, position_plot, rank_curve_plot, slice_plot
 
 if TYPE_CHECKING:
     from item2vec.evaluation.report.drawing import Plot
@@ -67,7 +67,7 @@ def _map(payload: ReportPayload) -> tuple[Plot | None, str | None]:
 def _next_item(evaluated: Mapping[str, Any]) -> dict[str, Plot | None]:
     scorers, k = evaluated["scorers"], evaluated["k"]
     slices = next(iter(scorers.values())).get("slices") or {}
-    shown = [name for name, found in slices.items() if found["n"] >= MIN_CASES]
+    shown = [name for name, found in slices.items() if enough(found)]
     return {
         "ranks": rank_curve_plot(scorers, k),
         "positions": position_plot(scorers, k),

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from item2vec.errors import RunError
+from item2vec.evaluation.bootstrap import FEWEST_CLUSTERS
 from item2vec.evaluation.report import readings
 from item2vec.evaluation.report.page import FOLDER, render_page
 from item2vec.evaluation.report.report_plots import draw
@@ -126,6 +127,7 @@ def write_report(out_dir: str | Path, payload: ReportPayload) -> tuple[Path, Pat
             "notes": list(payload.notes),
             "slice_words": readings.SLICES,
             "production": readings.PRODUCTION,
+            "fewest": FEWEST_CLUSTERS,
         },
     )
     folder = Path(out_dir)
@@ -191,10 +193,11 @@ def json_value(value: Any) -> Any:
 
 
 def _chance(evaluated: Mapping[str, Any] | None) -> dict[str, float] | None:
-    """Say what random lists reach; only where one item is relevant."""
-    if evaluated is None or evaluated["relevant"] != "next":
+    """Say what random lists reach; only where one item is relevant and there is a case."""
+    if evaluated is None or evaluated["relevant"] != "next" or not evaluated["n_prefixes"]:
         return None
-    return readings.chance(evaluated["k"], evaluated["n_catalogue"])
+    known = evaluated["n_targets_known_by_any"] / evaluated["n_prefixes"]
+    return readings.chance(evaluated["k"], evaluated["n_catalogue"], known)
 
 
 def _with_chance(found: dict[str, Any]) -> dict[str, Any]:
