@@ -116,7 +116,11 @@ def referee_searches(events: list[dict[str, Any]], sessions: Any) -> list[Case]:
                 continue
             history = tuple(item for item, ts in zip(items, times, strict=True) if ts < first)
             n_clicks = sum(ts < booked_us for ts in times)
-            candidates = tuple(sorted(seen, key=lambda item: _place(item, rows)))
+            candidates = tuple(
+                item
+                for item in sorted(seen, key=lambda item: _place(item, rows))
+                if item == booked or item != history[-1]
+            )
             position = n_clicks - len(history) + 1
             cases.append(Case(number, booked, history, position, booked not in history, candidates))
     return cases

@@ -95,8 +95,8 @@ LEAKING = [
     fault(
         "the guard lets training clicks lie behind the first target",
         LEAKS,
-        "times.max() < target_us",
-        "times.min() < target_us",
+        "times.max() < limit_us",
+        "times.min() < limit_us",
         "leaks::test_a_leak_is_refused_and_named",
     ),
     fault(
@@ -110,9 +110,25 @@ LEAKING = [
     fault(
         "the guard forgets which stays are targets",
         LEAKS,
-        "np.maximum(first, 0)",
-        "1",
+        'place = first if test.kind == "booking" else 0',
+        "place = 1",
         "leaks::test_both_sides_of_a_split_pass_with_every_baseline",
+        slow=True,
+    ),
+    fault(
+        "the guard looks at the first target of clicks, and not at their history",
+        LEAKS,
+        ' or test.start_us is None):\n        place = first if test.kind == "booking"',
+        " or True):\n        place = first if True",
+        "leaks::test_a_click_session_counts_from_its_start_on",
+        slow=True,
+    ),
+    fault(
+        "booked rank guards only what has a next click",
+        "evaluation/booked_ranks/protocol.py",
+        "train, test, np.where(booked_in, 0, np.diff(test.offsets)))",
+        "train, test)",
+        "booked_rank::test_the_first_booked_session_bounds_what_may_have_trained",
         slow=True,
     ),
     fault(

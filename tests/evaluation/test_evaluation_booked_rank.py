@@ -45,7 +45,7 @@ def planted_log(folder):
         *shown("u", 5 * S, "s2", "xkba"),
         event("u", 10 * S, "click", "b", search_id="s2", position=3),
         *shown("u", 15 * S, "s3", "abc"),  # k is not shown
-        *shown("u", 18 * S, "s7", "bk"),  # right before the first click on k
+        *shown("u", 18 * S, "s7", "bka"),  # right before the first click on k
         event("u", 20 * S, "click", "k", search_id="s2", position=2),
         *shown("u", 25 * S, "s4", "ck"),
         event("u", 30 * S, "booking", "k"),
@@ -71,16 +71,35 @@ def test_a_case_is_a_search_between_the_first_click_and_the_booking(planted):
     assert cases.positions.tolist() == [3, 2, 1, 1]  # s2 after a; s7 after b; s4 and s5 after k
     assert (cases.ends - cases.starts).tolist() == [1, 2, 3, 3]
     assert cases.before.tolist() == [True, True, False, False]
-    assert cases.n_candidates.tolist() == [4, 2, 2, 4]
-    assert result.lines["production order"].ranks.tolist() == [[2, 2, 2, 4]]
+    assert cases.n_candidates.tolist() == [3, 2, 2, 4]  # without the query, except where it is k
+    assert result.lines["production order"].ranks.tolist() == [[2, 1, 2, 4]]
     assert result.lines["fixed"].ranks.tolist() == [[2, 1, 2, 3]]
-    assert result.curves["production order"]["before"].overall.normalised.value == pytest.approx(2 / 3)
+    assert result.curves["production order"]["before"].overall.normalised.value == 1 / 4
     assert result.curves["fixed"]["all"].overall.mean_rank.value == 2
     assert cases.excluded == {
         "bookings without a search that showed them after a click": 0,
         "more than 17 clicks before": 0,
+        "searches that showed a booked listing that no scorer knows": 0,
         "lists of one candidate": 0,
     }
+
+
+def test_a_search_of_the_query_and_the_booked_or_of_an_unknown_booked_is_no_case(tmp_path):
+    clicks = [event("u", ts, "click", item) for ts, item in ((1, "a"), (5, "b"), (8, "k"))]
+    booking = event("u", 9, "booking", "k")
+    log = write_log(tmp_path, [*clicks, booking, *shown("u", 2, "s1", "ak"), *shown("u", 6, "s2", "akb")])
+    sessions = sessions_of_log(log)
+    searches = search_lists(log, sessions)
+    result = booked_rank({"fixed": Fixed(SCORES)}, sessions, searches=searches, **QUICK)
+    assert result.cases.excluded["lists of one candidate"] == 1
+    assert result.cases.n_candidates.tolist() == [2]
+    assert result.lines["production order"].ranks.tolist() == [[2]]
+    stranger = {"one": Fixed({"a": 1.0, "b": 2.0}), "two": Fixed({"a": 1.0, "z": 2.0})}
+    found = booked_rank(stranger, sessions, searches=searches, **QUICK).to_json()
+    assert found["n_cases"] == found["lines"]["production order"]["all"]["n"] == 0
+    assert found["excluded"]["searches that showed a booked listing that no scorer knows"] == 2
+    knows = {**stranger, "three": Fixed({"k": 0.0})}  # one is enough
+    assert booked_rank(knows, sessions, searches=searches, **QUICK).to_json()["n_cases"] == 1
 
 
 def test_the_query_is_never_later_than_its_list(planted):
@@ -169,10 +188,10 @@ def found_cases(result, sessions):
     return sorted(rows, key=repr)
 
 
-def expected_cases(cases, methods, names, max_position):
+def expected_cases(cases, methods, names, max_position, known):
     rows = []
     for case in cases:
-        if case.position > max_position or len(case.candidates) < 2:
+        if case.position > max_position or len(case.candidates) < 2 or case.booked not in known:
             continue
         ranks = []
         for name in names:
@@ -213,7 +232,8 @@ def check_against_referee(drawn, max_position):
     events, markets, known, ids = drawn
     named = {item: market for item, market in markets.items() if market}
     items = pa.table({"item_id": pa.array(ids), "market": pa.array(list(markets.values()), pa.string())})
-    methods = {"one": [Table(known, 0)], "two": [Table(ids, 1), Table(ids, 2)]}
+    methods = {"one": [Table(known, 0)], "two": [Table(ids[:4], 1), Table(ids[:4], 2)]}
+    known_by_any = {*known, *ids[:4]}
     with tempfile.TemporaryDirectory() as folder:
         log = write_log(Path(folder), events, items)
         sessions = sessions_of_log(log)
@@ -221,10 +241,18 @@ def check_against_referee(drawn, max_position):
     options = {**QUICK, "max_position": max_position}
     in_lists = booked_rank(methods, sessions, searches=searches, **options)
     in_market = booked_rank(methods, sessions, **options)
-    plain = referee_searches(events, sessions), referee_markets(sessions, {*ids_of(sessions)}, named)
+    plain = (
+        referee_searches(events, sessions),
+        referee_markets(sessions, known_by_any & {*ids_of(sessions)}, named),
+    )
     for result, cases in zip((in_lists, in_market), plain, strict=True):
-        assert found_cases(result, sessions) == expected_cases(cases, methods, result.lines, max_position)
+        expected = expected_cases(cases, methods, result.lines, max_position, known_by_any)
+        assert found_cases(result, sessions) == expected
         excluded = result.cases.excluded
+        (of_unknown,) = (n for reason, n in excluded.items() if "no scorer knows" in reason)
+        assert of_unknown == sum(
+            case.position <= max_position and case.booked not in known_by_any for case in cases
+        )
         assert excluded[f"more than {max_position} clicks before"] == sum(
             case.position > max_position for case in cases
         )
@@ -294,6 +322,8 @@ def test_positions_with_few_cases_are_hidden_and_a_thin_headline_is_called_so():
     assert [at.n for at in hidden.curves["fixed"]["before"].by_position.values()] == [9, 9, *[0] * 15]
     assert {at.normalised for at in hidden.curves["fixed"]["before"].by_position.values()} == {None}
     few = booked_rank(scorers, test, n_bootstrap=100)
+    assert repr(few).startswith("Booked rank (market, insufficient data): 18 cases; those before")
+    assert repr(hidden).startswith("Booked rank (market): 18 cases; those before")
     assert few.insufficient == (
         "insufficient data: 18 of 18 cases lie before the first click on the booked listing, 18 of them with"
         " a booked listing and a last click that every scorer knows; it takes 100"
@@ -372,20 +402,20 @@ def test_in_a_search_silence_is_last_too_and_production_keeps_its_order(planted)
     sessions, searches = planted
     silent = Fixed(dict.fromkeys(SCORES, -np.inf))
     result = booked_rank({"silent": silent, "fixed": Fixed(SCORES)}, sessions, searches=searches, **QUICK)
-    assert result.lines["silent"].ranks.tolist() == [[4, 2, 2, 4]]
+    assert result.lines["silent"].ranks.tolist() == [[3, 2, 2, 4]]
     assert result.lines["fixed"].ranks.tolist() == [[2, 1, 2, 3]]
-    assert result.lines["production order"].ranks.tolist() == [[2, 2, 2, 4]]
+    assert result.lines["production order"].ranks.tolist() == [[2, 1, 2, 4]]
     assert result.lines["silent"].n_empty_answers == 4
 
 
 def test_the_size_of_the_lists_is_told_of_the_cases_it_is_shown_with(planted):
     sessions, searches = planted
     found = booked_rank({"fixed": Fixed(SCORES)}, sessions, searches=searches, **QUICK).to_json()
-    assert found["before"] == {"n_cases": 2, "n_sessions": 1, "mean_candidates": 3.0}
-    assert found["all"] == {"n_cases": 4, "n_sessions": 1, "mean_candidates": 3.0}
-    other = replace(searches, list_nums=searches.list_nums[[0, 0, 2, 3]])
+    assert found["before"] == {"n_cases": 2, "n_sessions": 1, "mean_candidates": 2.5}
+    assert found["all"] == {"n_cases": 4, "n_sessions": 1, "mean_candidates": 2.75}
+    other = replace(searches, list_nums=searches.list_nums[[0, 0, 2, 2]])
     found = booked_rank({"fixed": Fixed(SCORES)}, sessions, searches=other, **QUICK).to_json()
-    assert (found["before"]["mean_candidates"], found["mean_candidates"]) == (4.0, 3.5)
+    assert (found["before"]["mean_candidates"], found["mean_candidates"]) == (3.0, 2.5)
 
 
 def test_with_the_training_sessions_leaks_are_refused():
@@ -395,6 +425,26 @@ def test_with_the_training_sessions_leaks_are_refused():
     train = Sessions.from_lists([["c0", "k"]])
     fine = booked_rank(scorers, test, train=train, **QUICK).to_json()
     assert fine == booked_rank(scorers, test, **QUICK).to_json()
+
+
+def test_the_first_booked_session_bounds_what_may_have_trained():
+    """A session of one click has no next click to be told, but a booked listing."""
+    test, scorers = crowd(2), {"one": Fixed({"c0": 1.0, "k": 1.0})}
+    test = replace(test, ts_us=np.array([5, 9]), start_us=np.array([5, 9]), end_us=np.array([5, 9]))
+    test = replace(test, booked_us=np.array([7, 11]))
+
+    def until(last):
+        train = replace(Sessions.from_lists([["c0", "k"]]), session_ids=np.array([7]))
+        return replace(train, ts_us=np.array([1, last]), start_us=np.array([1]), end_us=np.array([last]))
+
+    booked_rank(scorers, test, train=until(4), **QUICK)
+    for last in (5, 6):
+        with pytest.raises(LeakError, match="training clicks lie at or after the first session of the test"):
+            booked_rank(scorers, test, train=until(last), **QUICK)
+    later = replace(
+        test, booked=test.booked[1:], booked_offsets=np.array([0, 0, 1]), booked_us=np.array([11])
+    )
+    booked_rank(scorers, later, train=until(6), **QUICK)  # where nothing was booked nothing is asked
 
 
 def test_a_booking_before_every_click_has_no_query():

@@ -113,9 +113,9 @@ def test_other_sessions_with_equal_numbers_are_no_leak():
     check_no_leak({}, early, replace(bare(late), user_ids=pa.array([f"v{n}" for n in range(len(late))])))
 
 
-def test_a_target_counts_from_its_own_click_on():
-    """A session may be open when training ends, as long as its first target comes later."""
-    train = replace(log(1), ts_us=None, start_us=np.array([0]), end_us=np.array([11]), booked_us=None)
+def test_a_click_session_counts_from_its_start_on():
+    """The clicks before the first target are its history, and as new to the training side."""
+    train = replace(log(1), ts_us=None, start_us=np.array([0]), end_us=np.array([9]), booked_us=None)
     test = replace(
         Sessions.from_lists([["a", "b"], ["c"]]),
         session_ids=np.array([7, 8]),
@@ -125,13 +125,17 @@ def test_a_target_counts_from_its_own_click_on():
     )
     train = replace(train, item_ids=pa.array([f"{n:02}" for n in range(train.n_items)]))
     check_no_leak({}, train, test)
-    late = replace(train, end_us=np.array([12]))
-    booked = replace(train, booked=np.array([0]), booked_offsets=np.array([0, 1]), booked_us=np.array([12]))
+    late = replace(train, end_us=np.array([10]))
+    booked = replace(train, booked=np.array([0]), booked_offsets=np.array([0, 1]), booked_us=np.array([10]))
     for leaky, what in ((late, "clicks"), (booked, "bookings")):
-        with pytest.raises(LeakError, match=f"training {what} lie at or after the first target"):
+        with pytest.raises(LeakError, match=f"training {what} lie at or after the first session"):
             check_no_leak({}, leaky, test)
-    with pytest.raises(LeakError, match="clicks lie"):  # the click itself is not told: its session counts
-        check_no_leak({}, train, replace(test, ts_us=None))
+    for lacking in (("ts_us",), ("start_us", "end_us")):  # the others tell
+        partial = replace(test, **dict.fromkeys(lacking))
+        check_no_leak({}, train, partial)
+        with pytest.raises(LeakError, match="clicks lie"):
+            check_no_leak({}, late, partial)
+    check_no_leak({}, late, replace(test, ts_us=None, start_us=None, end_us=None))  # nothing tells
     check_no_leak({}, late, test.take([1]))  # no target, nothing to know
     check_no_leak({}, late, test, np.array([2, 1]))
 
@@ -189,7 +193,7 @@ TWO_STAYS = replace(
                 replace(plus_test(SPLIT), session_ids=np.arange(10**6, 10**6 + len(plus_test(SPLIT)))),
                 SPLIT.test,
             ),
-            r"training clicks lie at or after the first target of the test, 1970-.*split\.train",
+            r"training clicks lie at or after the first session of the test, 1970-.*split\.train",
         ),
         (  # the times of the clicks are not kept, those of the sessions are
             lambda: check_no_leak({}, moved(replace(SPLIT.train, ts_us=None), "end_us", 10**15), SPLIT.test),

@@ -27,7 +27,9 @@ def check_no_leak(
     """Refuse what would measure memory instead of foresight.
 
     Three things are checked. No session stands on both sides: the same session id with the same user, the
-    same items and the same times. No training click or booking lies at or after the first target of the test.
+    same items and the same times. No training click or booking lies at or after what the test asks about: the
+    start of its first click session with a target, as the clicks before the target are its history and as
+    new to the training side; the first target of booking sequences, whose earlier stays may have trained.
     No scorer knows an item that no training session has, or has counted an item more often than the training
     sessions click it, for then it was fitted on other sessions.
 
@@ -43,7 +45,8 @@ def check_no_leak(
     train, test : Sessions
         The two sides, over items of one id type.
     first_targets : ndarray of int64, shape (n_sessions,), optional
-        Position of each test session's first target (``Split.test_targets``); 1 by default.
+        Position of each test session's first target (``Split.test_targets``); 1 by default. A session
+        that ends before it is not asked about.
 
     Raises
     ------
@@ -115,25 +118,25 @@ def _recurring(train: Sessions, test: Sessions) -> npt.NDArray[np.int64]:
 
 
 def _check_times(train: Sessions, test: Sessions, first_targets: npt.NDArray[np.int64] | None) -> None:
-    target_us = _first_target_us(test, first_targets)
-    if target_us is None:
+    limit_us = _first_asked_us(test, first_targets)
+    if limit_us is None:
         return
     clicks = train.end_us if train.ts_us is None else train.ts_us
     kind = "stays" if train.kind == "booking" else "clicks"
     for what, times in ((kind, clicks), ("bookings", train.booked_us)):
-        if times is None or not len(times) or times.max() < target_us:
+        if times is None or not len(times) or times.max() < limit_us:
             continue
-        advice = "pass split.train and split.test of one split_sessions(...)"
+        asked, advice = "session", "pass split.train and split.test of one split_sessions(...)"
         if test.kind == "booking":  # a stay of the test may have trained, as long as nobody asks for it
-            advice += ", and first_targets=split.test_targets"
+            asked, advice = "target", f"{advice}, and first_targets=split.test_targets"
         raise LeakError(
-            f"training {what} lie at or after the first target of the test, {iso_time(target_us)} (last:"
+            f"training {what} lie at or after the first {asked} of the test, {iso_time(limit_us)} (last:"
             f" {iso_time(int(times.max()))}): what was fitted on them knows the future; {advice}"
         )
 
 
-def _first_target_us(test: Sessions, first_targets: npt.NDArray[np.int64] | None) -> int | None:
-    """Return when the first target happens; the start of its session where clicks have no times."""
+def _first_asked_us(test: Sessions, first_targets: npt.NDArray[np.int64] | None) -> int | None:
+    """Return when the first click session with a target starts, or when the first stay to be told happens."""
     lengths = np.diff(test.offsets)
     first = (
         np.ones(len(test), np.int64) if first_targets is None else whole_positions(first_targets, len(test))
@@ -141,8 +144,9 @@ def _first_target_us(test: Sessions, first_targets: npt.NDArray[np.int64] | None
     has_target = first < lengths
     if not has_target.any():
         return None
-    if test.ts_us is not None:
-        return int(test.ts_us[(test.offsets[:-1] + np.maximum(first, 0))[has_target]].min())
+    if test.ts_us is not None and (test.kind == "booking" or test.start_us is None):
+        place = first if test.kind == "booking" else 0
+        return int(test.ts_us[(test.offsets[:-1] + place)[has_target]].min())
     return None if test.start_us is None else int(test.start_us[has_target].min())
 
 

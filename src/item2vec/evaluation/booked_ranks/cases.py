@@ -45,7 +45,7 @@ class BookedCases:
     items, offsets : ndarray of int32, ndarray of int64, shape (n_listed,), (n_lists + 1,)
         List ``l`` is ``items[offsets[l]:offsets[l + 1]]``.
     places : ndarray of int64, optional
-        Place of the booked item in production's list, from 1.
+        Place of the booked item in production's list, from 1, among the candidates.
     excluded : dict of str to int
         What made no case, by reason.
     """
@@ -84,29 +84,36 @@ class BookedCases:
         )
 
 
-def search_cases(test: Sessions, searches: SearchLists, max_position: int) -> BookedCases:
+def search_cases(
+    test: Sessions, searches: SearchLists, vocabularies: Iterable[Vocabulary], max_position: int
+) -> BookedCases:
     """Make a case of every search that showed a booked item after the session's first click.
+
+    Candidates are the search's impressions, without the query unless it is the booked item: it would be its
+    own nearest neighbour, and has been seen. A booked listing that no scorer knows makes no case.
 
     Raises
     ------
     UsageError
         If the lists were made for other sessions.
+    DataError
+        If the sessions' item ids are of another type than a scorer's.
     """
     _check_bookings(test, searches)
     assert test.booked_us is not None
     sessions = _owners(test)[searches.bookings]
     n_history = _clicks_before(test, sessions, searches.first_us)
     n_clicks = _clicks_before(test, sessions, test.booked_us[searches.bookings])
-    wanted = token_array(test.item_ids, searches.item_ids)[test.booked[searches.bookings]]
-    lengths = np.diff(searches.offsets)[searches.list_nums]
-    shown, _ = gather(searches.offsets, searches.list_nums)
-    places = shown - np.repeat(searches.offsets[searches.list_nums], lengths)
-    places = places[searches.items[shown] == np.repeat(wanted, lengths)] + 1
-    if len(places) != len(searches):  # sessions of another log, numbered alike
+    nums = token_array(test.item_ids, searches.item_ids)
+    wanted = nums[test.booked[searches.bookings]]
+    queries = nums[test.tokens[test.offsets[sessions] + n_history - 1]]
+    places, query_places = _places(searches, wanted), _places(searches, queries)
+    if not places.all():  # sessions of another log, numbered alike
         raise UsageError(
             "some search lists lack the listing that the test sessions booked; make them with"
             " search_lists(events, test) of the same test"
         )
+    skipped = (queries != wanted) & (query_places > 0)
     n_without = searches.n_bookings - len(np.unique(searches.bookings))
     cases = BookedCases(
         candidates="search",
@@ -116,16 +123,27 @@ def search_cases(test: Sessions, searches: SearchLists, max_position: int) -> Bo
         positions=n_clicks - n_history + 1,
         before=n_history <= _first_clicks(test)[searches.bookings],
         booked=wanted,
-        skipped=np.full(len(searches), NOBODY, np.int32),
+        skipped=np.where(skipped, queries, NOBODY),
         list_nums=searches.list_nums,
-        n_candidates=lengths,
+        n_candidates=np.diff(searches.offsets)[searches.list_nums] - skipped,
         item_ids=searches.item_ids,
         items=searches.items,
         offsets=searches.offsets,
-        places=places if searches.in_order else None,
+        places=places - (skipped & (query_places < places)) if searches.in_order else None,
         excluded={"bookings without a search that showed them after a click": n_without},
     )
-    return _usable(cases, max_position)
+    known = _known_by_any(searches.item_ids, vocabularies)
+    return _usable(cases, max_position, known, "searches that showed a booked listing that no scorer knows")
+
+
+def _places(searches: SearchLists, items: Tokens) -> Ints:
+    """Return where an item stands in each row's list, from 1; 0 where it does not."""
+    shown, offsets = gather(searches.offsets, searches.list_nums)
+    rows = np.repeat(np.arange(len(searches)), np.diff(offsets))
+    here = np.flatnonzero(searches.items[shown] == items[rows])
+    places = np.zeros(len(searches), np.int64)
+    places[rows[here]] = here - offsets[rows[here]] + 1
+    return places
 
 
 def _check_bookings(test: Sessions, searches: SearchLists) -> None:
@@ -188,20 +206,25 @@ def market_cases(test: Sessions, vocabularies: Iterable[Vocabulary], max_positio
         offsets=offsets_of(sizes),
         excluded=excluded,
     )
-    return _usable(cases, max_position, known)
+    return _usable(cases, max_position, known, "clicks before the booking of a listing that no scorer knows")
 
 
 def _market_lists(
     test: Sessions, vocabularies: Iterable[Vocabulary]
 ) -> tuple[npt.NDArray[np.bool_], Tokens, Ints]:
     """Return which items a scorer knows, those of them with a market, market by market, and the sizes."""
-    known = np.zeros(test.n_items, bool)
-    for vocabulary in vocabularies:
-        known |= known_nums(test.item_ids, vocabulary) >= 0
+    known = _known_by_any(test.item_ids, vocabularies)
     items = np.flatnonzero(known & (test.markets >= 0))
     items = items[np.argsort(test.markets[items], kind="stable")]
     sizes = np.bincount(test.markets[items], minlength=len(test.market_names))
     return known, items.astype(np.int32), sizes
+
+
+def _known_by_any(item_ids: pa.Array, vocabularies: Iterable[Vocabulary]) -> npt.NDArray[np.bool_]:
+    known = np.zeros(len(item_ids), bool)
+    for vocabulary in vocabularies:
+        known |= known_nums(item_ids, vocabulary) >= 0
+    return known
 
 
 def known_nums(item_ids: pa.Array, vocabulary: Vocabulary) -> Tokens:
@@ -220,12 +243,11 @@ def known_nums(item_ids: pa.Array, vocabulary: Vocabulary) -> Tokens:
     return vocabulary.nums(item_ids).astype(np.int32)
 
 
-def _usable(cases: BookedCases, max_position: int, known: npt.NDArray[np.bool_] | None = None) -> BookedCases:
+def _usable(
+    cases: BookedCases, max_position: int, known: npt.NDArray[np.bool_], of_unknown: str
+) -> BookedCases:
     cases = cases.without(cases.positions > max_position, f"more than {max_position} clicks before")
-    if known is not None:
-        cases = cases.without(
-            ~known[cases.booked], "clicks before the booking of a listing that no scorer knows"
-        )
+    cases = cases.without(~known[cases.booked], of_unknown)
     return cases.without(cases.n_candidates < 2, "lists of one candidate")
 
 

@@ -8,6 +8,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from item2vec.evaluation.ranks import in_threads
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,7 +32,7 @@ def _score(row: Any, num: int) -> float:
     return float(row[num])
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _rank_cases(
     scores: Any,
     rows: Any,
@@ -44,7 +46,7 @@ def _rank_cases(
     unknown: Any,
     empty: Any,
 ) -> None:
-    for case in nb.prange(len(rows)):
+    for case in range(len(rows)):
         row = scores[rows[case]]
         target = targets[case]
         own = _score(row, nums[target])
@@ -99,5 +101,11 @@ def ranks_in_lists(
     ranks, unknown = np.empty(len(rows)), np.empty(len(rows), np.int64)
     empty = np.empty(len(rows), np.bool_)
     rows_of_scores = np.ascontiguousarray(scores, np.float32)
-    _rank_cases(rows_of_scores, rows, nums, *lists, targets, skipped, ranks, unknown, empty)
+    items, offsets, list_nums = lists
+
+    def rank_part(start: int, stop: int) -> None:
+        of_cases = (one[start:stop] for one in (list_nums, targets, skipped, ranks, unknown, empty))
+        _rank_cases(rows_of_scores, rows[start:stop], nums, items, offsets, *of_cases)
+
+    in_threads(rank_part, len(rows))
     return ranks, unknown, empty

@@ -45,14 +45,15 @@ def booked_rank(
     With `searches`, a case is a search that showed the booked listing: the query is the session's latest
     click before the search's first impression, the candidates are its impressions. Without, a case is a click
     before the booking and the candidates are the items of the booked listing's market that at least one
-    scorer knows, without the query itself. The items are those of ``test.item_ids``, which after
+    scorer knows. The items are those of ``test.item_ids``, which after
     :func:`~item2vec.evaluation.split_sessions` are all of the sessions that were split: what a scorer knows
-    beyond them is no candidate. Where no scorer knows the booked listing, there is no case.
+    beyond them is no candidate. Of both kinds of list the query is left out, unless it is the booked listing
+    (in the curve "all"). Where no scorer knows the booked listing, there is no case.
 
     The rank is ``1 + #greater + ½ #equal others``; what a scorer does not know, or leaves out of its answer,
     shares the end of the list, the booked listing included. A scorer without an answer about any candidate
     misses: the booked listing has the last place, as silence must never rank better than an answer.
-    Production's order always has an answer.
+    Production's order always has an answer: the place among the candidates, so without the query.
 
     Parameters
     ----------
@@ -98,12 +99,13 @@ def booked_rank(
         if number < 1:
             raise UsageError(f"{name}={number}; it must be at least 1")
     if train is not None:
-        leaks.check_no_leak(scorers, train, test)
+        booked_in = np.diff(test.booked_offsets) > 0  # a session of one click has cases too
+        leaks.check_no_leak(scorers, train, test, np.where(booked_in, 0, np.diff(test.offsets)))
+    vocabularies = [seeds[0].vocabulary for seeds in methods.values()]
     if searches is None:
-        vocabularies = [seeds[0].vocabulary for seeds in methods.values()]
         cases = market_cases(test, vocabularies, max_position)
     else:
-        cases = search_cases(test, searches, max_position)
+        cases = search_cases(test, searches, vocabularies, max_position)
     lines: dict[str, LineRanks] = {}
     if cases.places is not None:
         lines[PRODUCTION] = LineRanks(cases.places[None].astype(np.float64))

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 def booked_rank_text(result: BookedRankResult) -> str:
     """Show the headline of a result, a row per line."""
     cases = result.cases
-    title = (
-        f"Booked rank ({cases.candidates}): {len(cases):,} cases; those before the first click on the booked"
-    )
+    kind = f"{cases.candidates}, insufficient data" if result.insufficient else cases.candidates
+    title = f"Booked rank ({kind}): {len(cases):,} cases; those before the first click on the booked"
     overall = {name: result.curves[name]["before"].overall for name in result.lines}
     rows = [(name, f"{one.n:,}", one.mean_rank, one.normalised) for name, one in overall.items()]
     return text_table(f"{title} listing", ["line", "cases", "mean rank", "normalised"], rows)
