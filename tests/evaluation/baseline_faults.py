@@ -5,6 +5,7 @@ from __future__ import annotations
 from faults import fault
 
 COOCCURRENCE = "embeddings/cooccurrence.py"
+PAIRS = "embeddings/pair_counts.py"
 COUNTED = "tests/embeddings/test_embeddings_cooccurrence.py::"
 ITEM_KNN = "evaluation/baselines/item_knn.py"
 POPULARITY = "evaluation/baselines/popularity.py"
@@ -60,24 +61,24 @@ BASELINES = [
     ),
     fault(
         "rules lead across the wall between sessions",
-        RULES,
-        "starts = np.flatnonzero(left > distance)",
-        "starts = np.flatnonzero(left[: len(items) - distance] > 0)",
+        PAIRS,
+        "starts = starts[left[starts] > distance]",
+        "starts = starts[starts < len(items) - distance]",
         "baselines::test_sequential_rules_by_hand",
     ),
     fault(
         "rules weigh all distances the same",
         RULES,
-        "np.full(len(starts), 1 / distance)",
-        "np.full(len(starts), 1.0)",
+        "near = 1 / np.arange(1, min(self.max_distance, longest - 1) + 1)",
+        "near = np.ones(min(self.max_distance, longest - 1))",
         "baselines::test_sequential_rules_by_hand",
         slow=True,
     ),
     fault(
         "rules lead backwards",
-        RULES,
-        "pairs = (items[starts], items[starts + distance])",
-        "pairs = (items[starts + distance], items[starts])",
+        PAIRS,
+        "items[starts], items[starts + distance])",
+        "items[starts + distance], items[starts])",
         "baselines::test_sequential_rules_by_hand",
         slow=True,
     ),
@@ -115,9 +116,9 @@ BASELINES = [
     ),
     fault(
         "co-occurrence counts across the wall between sessions",
-        COOCCURRENCE,
-        "starts = np.flatnonzero(left > distance)",
-        "starts = np.flatnonzero(left[: len(left) - distance] > 0)",
+        PAIRS,
+        "starts = starts[left[starts] > distance]",
+        "starts = starts[starts < len(items) - distance]",
         COUNTED + "test_with_every_dimension_the_vectors_give_the_information_back",
         slow=True,
     ),

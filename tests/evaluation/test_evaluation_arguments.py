@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +22,11 @@ from item2vec.evaluation import (
     check_no_leak,
     evaluate_long_term,
     evaluate_next_item,
+    fit_baselines,
     index_recall,
     neighbour_agreement,
     probe,
+    search_lists,
     split_sessions,
 )
 from item2vec.evaluation.baselines.click_matrix import flat_histories
@@ -221,9 +224,79 @@ def test_answers_of_another_shape_or_kind_are_refused(answer, says):
         evaluate_next_item({"m": Answers(answer)}, TEST)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint16, np.int64, np.float16, np.float64, "float128"])
+def test_answers_of_any_kind_of_number_rank_in_every_protocol(dtype):
+    def scorer(dtype):
+        return Answers(lambda n: np.array([[1, 0, 0]] * n, dtype))
+
+    bookings = Sessions.from_lists([["b"]] * 2, booked=[["c"], ["a"]], markets=dict.fromkeys("abc", "P"))
+    both = {"given": scorer(dtype), "float32": scorer(np.float32)}
+    found = evaluate_next_item(both, TEST, n_bootstrap=0)
+    assert found.scorers["given"].ranks.tolist() == found.scorers["float32"].ranks.tolist()
+    found = evaluate_long_term(both, STAYS, ITEMS, train=STAYS, n_bootstrap=0)
+    assert found.scorers["given"].ranks.tolist() == found.scorers["float32"].ranks.tolist()
+    found = booked_rank(both, bookings, min_cases=1, n_bootstrap=0)
+    assert found.lines["given"].ranks.tolist() == found.lines["float32"].ranks.tolist()
+
+
+def test_scores_beyond_float32_are_infinite():
+    found = evaluate_next_item({"m": Answers(lambda n: [[1e300, 1.0, -1e300]] * n)}, TEST)
+    assert found.scorers["m"].ranks.tolist() == [2.0, np.inf, 1.0, 2.0]
+
+
 def test_rows_as_lists_are_answers():
     found = evaluate_next_item({"m": Answers(lambda n: [[3, 2, 1]] * n)}, TEST)
     assert found.scorers["m"].ranks.tolist() == [2.0, 3.0, 1.0, 2.0]
+
+
+DOORS = {
+    "searches in a split": (lambda: search_lists(LOG_OF_EVENTS, SPLIT), "are a whole Split; pass one of"),
+    "searches in lists": (lambda: search_lists(LOG_OF_EVENTS, [["a"]]), "sessions are of type list"),
+    "searches of a word": (lambda: search_lists("x", TEST), "takes Events and test sessions, not str"),
+    "searches of sessions": (lambda: search_lists(LOG, TEST), "not Sessions; see read_events"),
+    "baselines on a split": (lambda: fit_baselines(["popularity"], SPLIT), "are a whole Split; pass one of"),
+    "no baselines on lists": (lambda: fit_baselines([], [["a", "b"]]), "sessions are of type list"),
+    "one baseline, no list": (lambda: fit_baselines("popularity", LOG), r"given as 'popularity'; .*a list"),
+    "no baselines": (lambda: fit_baselines(None, LOG), "given as None; give a list of names"),
+    "a list for a baseline": (lambda: fit_baselines([["popularity"]], LOG), r"unknown baseline \['pop"),
+    "half a neighbour": (lambda: SessionKNN(n_neighbors=2.5), "n_neighbors=2.5: at least one"),
+    "a sample of words": (lambda: SessionKNN(sample_size="many"), "sample_size='many': at least one"),
+    "a neighbour's name": (lambda: ItemKNN(n_neighbors="a"), "n_neighbors='a': at least one"),
+    "a flag for a decay": (lambda: ItemKNN(decay=True), r"decay=True: give a number in \[0, 1\]"),
+    "no decay": (lambda: SequentialRules(decay=None), r"decay=None: give a number in \[0, 1\]"),
+    "regularised by a word": (lambda: ItemKNN(regularization="20"), "regularization='20': give a finite"),
+    "half a step": (lambda: SequentialRules(max_distance=2.5), "max_distance=2.5: a rule reaches"),
+}
+LOG_OF_EVENTS = SimpleNamespace(files=[], id_type="string")
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_doors_refuse_what_they_do_not_take(door):
+    call, says = DOORS[door]
+    with pytest.raises(UsageError, match=says):
+        call()
+
+
+def test_numbers_of_numpy_are_numbers():
+    two, half = np.int64(2), np.float32(0.5)
+    for given, plain in (
+        (
+            ItemKNN(n_neighbors=two, decay=half, regularization=two),
+            ItemKNN(n_neighbors=2, decay=0.5, regularization=2),
+        ),
+        (SequentialRules(max_distance=two, decay=half), SequentialRules(max_distance=2, decay=0.5)),
+        (
+            SessionKNN(n_neighbors=np.uint8(2), sample_size=np.int32(3)),
+            SessionKNN(n_neighbors=2, sample_size=3),
+        ),
+    ):
+        histories = [np.array([0, 2]), np.array([1])]
+        np.testing.assert_array_equal(given.fit(LOG).scores(histories), plain.fit(LOG).scores(histories))
+
+
+def test_names_of_baselines_come_in_any_order_of_things():
+    names = ["item_knn", "popularity"]
+    assert list(fit_baselines(iter(names), LOG)) == list(fit_baselines(tuple(names), LOG)) == names
 
 
 PROBES = {

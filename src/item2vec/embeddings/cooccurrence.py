@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from item2vec.embeddings.hyperparameters import check_hyperparameters
 from item2vec.embeddings.item_vectors import ItemVectors
+from item2vec.embeddings.pair_counts import count_pairs
 from item2vec.embeddings.parameters import Estimator
 from item2vec.errors import EmptyDataError, UsageError
 from item2vec.vocabulary import Vocabulary
@@ -110,20 +111,14 @@ class Cooccurrence(Estimator):
         return self
 
     def _counts(self, corpus: Corpus, n_items: int) -> csr_array:
-        """Count the pairs, one distance after the other: (centre, context)."""
-        from scipy import sparse
-
-        lengths = np.diff(corpus.offsets)
+        """Count the pairs: (centre, context)."""
+        longest = int(np.diff(corpus.offsets).max())
         whole = self.window == "session"
-        window = int(lengths.max()) if whole else int(self.window)
-        left = np.repeat(corpus.offsets[1:], lengths) - np.arange(len(corpus.items))  # to the end, own too
-        weights = np.repeat(corpus.weights.astype(np.float64), lengths)
-        counts = sparse.csr_array((n_items, n_items), dtype=np.float64)
-        for distance in range(1, min(window, int(lengths.max()) - 1) + 1):
-            starts = np.flatnonzero(left > distance)
-            near = (window - distance + 1) / window if self.shrink_windows and not whole else 1.0
-            pairs = (corpus.items[starts], corpus.items[starts + distance])
-            counts += sparse.csr_array((near * weights[starts], pairs), shape=counts.shape)
+        window = longest if whole else int(self.window)
+        near = np.ones(min(window, longest - 1))
+        if self.shrink_windows and not whole:
+            near = (window - np.arange(len(near))) / window
+        counts = count_pairs(corpus.items, corpus.offsets, near, n_items, weights=corpus.weights)
         return counts if self.forward_only else (counts + counts.T).tocsr()
 
     def _information(self, counts: csr_array) -> csr_array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,22 @@ def check_whole(name: str, value: object, least: int, hint: str) -> None:
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
         raise UsageError(f"{name}={value!r}: {hint}")
+
+
+def is_number(value: object) -> bool:
+    """Return whether this is a number, NaN included; a flag is none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def check_share(name: str, value: object) -> None:
+    """Refuse what is no number in [0, 1].
+
+    Raises
+    ------
+    UsageError
+    """
+    if not is_number(value) or not 0 <= value <= 1:  # type: ignore[operator]
+        raise UsageError(f"{name}={value!r}: give a number in [0, 1]")
 
 
 def check_resamples(n_bootstrap: object, seed: object) -> None:
@@ -98,8 +113,8 @@ def _type_name(given: object) -> str:
 
 def scores_of(
     name: str, scorer: Scorer, histories: Sequence[npt.NDArray[np.int32]]
-) -> npt.NDArray[np.floating[Any]]:
-    """Return what a scorer answers, shape (len(histories), n_items).
+) -> npt.NDArray[np.float32]:
+    """Return what a scorer answers as float32, shape (len(histories), n_items).
 
     Raises
     ------
@@ -114,7 +129,8 @@ def scores_of(
         )
     if scores.dtype.kind not in "biuf":
         raise UsageError(f"scorer {name!r} answered {scores.dtype}; scores() must return numbers (float32)")
-    return scores
+    with np.errstate(over="ignore"):  # beyond float32 is infinite
+        return scores.astype(np.float32, copy=False)
 
 
 def whole_positions(first_targets: object, n_sessions: int) -> npt.NDArray[np.int64]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from item2vec.errors import UsageError
+from item2vec.evaluation.arguments import check_sessions
 from item2vec.evaluation.baselines.item_knn import ItemKNN
 from item2vec.evaluation.baselines.popularity import Popularity
 from item2vec.evaluation.baselines.sequential_rules import SequentialRules
@@ -34,7 +35,7 @@ def fit_baselines(names: Sequence[str], train: Sessions) -> dict[str, Scorer]:
     Raises
     ------
     UsageError
-        If a name is unknown.
+        If a name is unknown, or there is one name and no list, or they are no sessions.
     EmptyDataError
         If there is no click, or for ``"cooccurrence"`` no two clicks in a session.
     """
@@ -47,7 +48,11 @@ def fit_baselines(names: Sequence[str], train: Sessions) -> dict[str, Scorer]:
         "session_knn": lambda sessions: SessionKNN().fit(sessions),
         "cooccurrence": _cooccurrence,
     }
-    unknown = [name for name in names if name not in makers]
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise UsageError(f"baselines are given as {names!r}; give a list of names: [{'popularity'!r}]")
+    check_sessions("the training sessions", train)
+    names = list(names)
+    unknown = [name for name in names if name not in list(makers)]
     if unknown:
         raise UsageError(f"unknown baseline {unknown[0]!r}; choose from {', '.join(makers)}")
     has_market = bool((train.markets >= 0).any())

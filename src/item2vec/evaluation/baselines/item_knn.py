@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import UsageError
+from item2vec.evaluation.arguments import check_share, check_whole, is_number
 from item2vec.evaluation.baselines.click_matrix import (
     Histories,
     as_scores,
@@ -62,11 +63,10 @@ class ItemKNN:
     similarities: csr_array
 
     def __init__(self, *, n_neighbors: int = 500, decay: float = 0.0, regularization: float = 20.0) -> None:
-        if n_neighbors < 1 or not 0 <= decay <= 1 or not 0 <= regularization < float("inf"):
-            raise UsageError(
-                f"n_neighbors={n_neighbors}, decay={decay}, regularization={regularization}: at least one"
-                " neighbour, decay in [0, 1], regularization a finite number from 0"
-            )
+        check_whole("n_neighbors", n_neighbors, 1, "at least one neighbour")
+        check_share("decay", decay)
+        if not is_number(regularization) or not 0 <= regularization < float("inf"):
+            raise UsageError(f"regularization={regularization!r}: give a finite number from 0")
         self.n_neighbors = n_neighbors
         self.decay = decay
         self.regularization = regularization

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.errors import UsageError
+from item2vec.embeddings.pair_counts import count_pairs
+from item2vec.evaluation.arguments import check_share, check_whole
 from item2vec.evaluation.baselines.click_matrix import Histories, as_scores, weighted_histories
 from item2vec.evaluation.baselines.popularity import click_vocabulary
 from item2vec.sessions import Sessions
@@ -49,34 +50,23 @@ class SequentialRules:
     rules: csr_array
 
     def __init__(self, *, max_distance: int = 10, decay: float = 0.0) -> None:
-        if max_distance < 1 or not 0 <= decay <= 1:
-            raise UsageError(
-                f"max_distance={max_distance}, decay={decay}: a rule reaches at least to the next click"
-                " (1), decay is in [0, 1]"
-            )
+        check_whole("max_distance", max_distance, 1, "a rule reaches at least to the next click (1)")
+        check_share("decay", decay)
         self.max_distance = max_distance
         self.decay = decay
 
     def fit(self, sessions: Sessions) -> Self:
-        """Weigh the rules, one distance after the other.
+        """Weigh the rules.
 
         Raises
         ------
         EmptyDataError
             If there is no click.
         """
-        from scipy import sparse
-
         self.vocabulary, nums = click_vocabulary(sessions)
-        items = nums[sessions.tokens]
-        lengths = np.diff(sessions.offsets)
-        left = np.repeat(sessions.offsets[1:], lengths) - np.arange(len(items))  # clicks to the end, own too
-        shape = (len(self.vocabulary), len(self.vocabulary))
-        rules = sparse.csr_array(shape, dtype=np.float64)
-        for distance in range(1, min(self.max_distance, int(lengths.max()) - 1) + 1):
-            starts = np.flatnonzero(left > distance)
-            pairs = (items[starts], items[starts + distance])
-            rules += sparse.csr_array((np.full(len(starts), 1 / distance), pairs), shape=shape)
+        longest = int(np.diff(sessions.offsets).max())
+        near = 1 / np.arange(1, min(self.max_distance, longest - 1) + 1)
+        rules = count_pairs(nums[sessions.tokens], sessions.offsets, near, len(self.vocabulary))
         self.rules = rules.astype(np.float32)
         return self
 

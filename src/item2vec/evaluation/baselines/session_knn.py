@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.errors import UsageError
+from item2vec.evaluation.arguments import check_whole
 from item2vec.evaluation.baselines.click_matrix import Histories, click_counts, flat_histories
 from item2vec.evaluation.baselines.popularity import click_vocabulary
 from item2vec.evaluation.ranks import in_threads, njit
@@ -127,19 +127,16 @@ class SessionKNN:
     Raises
     ------
     UsageError
-        If a parameter is below 1.
+        If a parameter is no whole number from 1.
     """
 
     vocabulary: Vocabulary
 
     def __init__(self, *, n_neighbors: int = 500, sample_size: int = 1000) -> None:
-        if n_neighbors < 1 or sample_size < 1:
-            raise UsageError(
-                f"n_neighbors={n_neighbors}, sample_size={sample_size}: at least one session is compared"
-                " and at least one votes"
-            )
-        self.n_neighbors = n_neighbors
-        self.sample_size = sample_size
+        check_whole("n_neighbors", n_neighbors, 1, "at least one session votes")
+        check_whole("sample_size", sample_size, 1, "at least one session is compared")
+        self.n_neighbors = int(n_neighbors)
+        self.sample_size = int(sample_size)
 
     def fit(self, sessions: Sessions) -> Self:
         """Index the sessions by item.

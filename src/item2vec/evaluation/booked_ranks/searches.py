@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from item2vec.arrow import arrow_numbers, numpy_numbers
 from item2vec.errors import DataError, UsageError
+from item2vec.evaluation.arguments import check_sessions
 from item2vec.events import Events
 from item2vec.sessions import Sessions
 from item2vec.sessions.columns import ascending, offsets_of, one_array, token_array
@@ -107,12 +108,17 @@ def search_lists(events: Events, test: Sessions, *, memory_limit: str = "900MB")
     Raises
     ------
     UsageError
-        If the sessions are booking sequences.
+        If these are no events or no sessions, or booking sequences.
     DataError
         If the sessions have no users or times, or their ids are of another type than those of the events.
     """
     from item2vec.sessions.duckdb_engine import DuckDBEngine
 
+    if not hasattr(events, "files"):
+        raise UsageError(
+            f"search_lists takes Events and test sessions, not {type(events).__name__}; see read_events(...)"
+        )
+    check_sessions("the test sessions", test)
     bookings = _bookings(test)
     if events.id_type != test.id_type:
         raise DataError(
