@@ -102,7 +102,6 @@ PROTOCOLS = [
         "places - (skipped & (query_places < places))",
         "places",
         "booked_rank::test_a_case_is_a_search_between_the_first_click_and_the_booking",
-        "booked_rank::test_the_protocol_agrees_with_plain_loops",
         slow=True,
     ),
     fault(
