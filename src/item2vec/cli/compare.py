@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -103,6 +103,8 @@ def _unpaired(found: Comparison) -> Iterator[str]:
                 for side, few in zip((table.a, table.b), table.insufficient, strict=True)
             )
             yield f"{name.replace('_', ' '):<{_NAME_WIDTH}}" + "".join(f" {text:>{_WIDTH}}" for text in texts)
+        if table.note:
+            yield table.note
         yield from (f"{side}: {why}" for side, why in zip("AB", table.insufficient, strict=True) if why)
     if found.unpaired:
         yield ""
@@ -112,8 +114,13 @@ def _settings(found: Comparison) -> Iterator[str]:
     if found.settings:
         yield "settings that differ"
     for one in found.settings:
-        values = ("not set" if value is None else str(value) for value in (one.a, one.b))
-        yield f"  {one.key:<{_NAME_WIDTH}} A {'   B '.join(values)}"
+        yield f"  {one.key:<{_NAME_WIDTH}} A {_setting(one.a)}   B {_setting(one.b)}"
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, Mapping) and value:
+        return f"{len(value)} settings"
+    return "not set" if value is None else str(value)
 
 
 def _changed(found: Comparison) -> Iterator[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from item2vec.artifacts import Release, read_release
-from item2vec.errors import DataError, RunError, UsageError
+from item2vec.errors import DataError, RunError
+from item2vec.evaluation.arguments import check_resamples, check_whole
 from item2vec.run.comparison_words import sentences
-from item2vec.run.headlines import UNPAIRED, Headlines, headlines
+from item2vec.run.headlines import UNPAIRED, Headlines, headlines, read_report
 from item2vec.run.load import VECTORS
 from item2vec.run.paired import RANKS, PairedNextItem, pair_ranks
 
@@ -35,12 +36,13 @@ RULES_OF_CLICKS = {
 ASKED = 3000  # items whose neighbours are compared: the head of a large catalogue must be among them
 CHANGED = 10
 LEAST_RESAMPLES = 100  # as in [evaluate]: fewer give no percentiles worth the name
+_RESAMPLES = f"intervals take {LEAST_RESAMPLES} resamples at least, a whole number; 1000 is usual"
 _TEMPLATE = Path(__file__).with_name("comparison.html.j2")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that two releases do not share; None where one has no such key."""
+    """A setting that two releases do not share; None where one has no such key, or section."""
 
     key: str
     a: Any
@@ -65,6 +67,9 @@ class Comparison:
         Items and nearest neighbours: ``current`` is A, ``new`` is B.
     unpaired : tuple of Headlines
         Coverage, booked ranks and long-term figures, of each release on its own cases.
+    trained_until : tuple of (str or None)
+        Cut T1 of A and of B (ISO 8601, UTC), before which all lies that their measured models saw; None where
+        nothing was measured.
     """
 
     a: Release
@@ -74,6 +79,7 @@ class Comparison:
     next_item: PairedNextItem
     stability: Stability
     unpaired: tuple[Headlines, ...] = ()
+    trained_until: tuple[str | None, str | None] = (None, None)
 
     def sentences(self) -> list[str]:
         """Say in words what the figures mean, the most important first."""
@@ -86,6 +92,8 @@ class Comparison:
             "a": _name(self.a),
             "b": _name(self.b),
             "sentences": self.sentences(),
+            "trained_until": dict(zip("ab", self.trained_until, strict=True)),
+            "same_sessions": self.same_sessions,
             "settings": [{"key": one.key, "a": one.a, "b": one.b} for one in self.settings],
             "next_item": self.next_item.to_json(),
             "unpaired": [one.to_json() for one in self.unpaired],
@@ -114,9 +122,7 @@ class Comparison:
         """
         from item2vec.evaluation.report.page import render_page
 
-        page = render_page(
-            _TEMPLATE, {"found": self.to_json(), "seeds": self.next_item.seeds, "unpaired": UNPAIRED}
-        )
+        page = render_page(_TEMPLATE, {"found": self.to_json(), "unpaired": UNPAIRED})
         target = Path(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -157,23 +163,28 @@ def compare(
     Raises
     ------
     UsageError
-        If there is no such run or release, or there are fewer than 100 resamples.
+        If there is no such run or release, fewer than 100 resamples, or a seed that is none.
     CorruptArtifactError
         If a file that is read does not match its manifest; the message names it.
     DataError
         If the two have item ids of different types: then they share no item.
     """
-    if n_bootstrap < LEAST_RESAMPLES:
-        raise UsageError(
-            f"n_bootstrap={n_bootstrap}: intervals take {LEAST_RESAMPLES} resamples at least; 1000 is usual"
-        )
+    check_whole("n_bootstrap", n_bootstrap, LEAST_RESAMPLES, _RESAMPLES)
+    check_resamples(n_bootstrap, seed)
     releases = read_release(a, release_a), read_release(b, release_b)
     stability = _stability(*releases)
     contents = [release.body["stages"].get("sessions", {}).get("content") for release in releases]
     same_sessions = None not in contents and contents[0] == contents[1]
     paired = _next_item(releases, same_sessions, n_bootstrap, seed)
-    settings, unpaired = tuple(_settings(*releases)), headlines(*releases)
-    return Comparison(*releases, settings, same_sessions, paired, stability, unpaired)
+    one, two = (read_report(release) for release in releases)
+    cuts = _trained_until(one), _trained_until(two)
+    settings, unpaired = tuple(_settings(*releases)), headlines(one, two)
+    return Comparison(*releases, settings, same_sessions, paired, stability, unpaired, cuts)
+
+
+def _trained_until(report: Mapping[str, Any]) -> str | None:
+    found: str | None = (report.get("split") or {}).get("t1")
+    return found
 
 
 def _name(release: Release) -> dict[str, str]:
@@ -233,9 +244,13 @@ def _other_clicks(a: Release, b: Release) -> str:
 def _settings(a: Release, b: Release) -> Iterator[Setting]:
     """Yield what differs, key by key, in the order of the stages; an absent key has its default."""
     for stage, section in SECTIONS.items():
-        sides = [release.config.get(stage) for release in (a, b)]
-        defaults = {} if None in sides else _defaults(section)
-        one, two = (dict(_leaves({**defaults, **(side or {})}, section)) for side in sides)
+        side_a, side_b = (release.config.get(stage) for release in (a, b))
+        if side_a is None or side_b is None:  # each setting of the other side would only say so again
+            if side_a != side_b:
+                yield Setting(section, side_a, side_b)
+            continue
+        defaults = _defaults(section)
+        one, two = (dict(_leaves({**defaults, **side}, section)) for side in (side_a, side_b))
         for key in [*one, *(key for key in two if key not in one)]:
             if one.get(key) != two.get(key):
                 yield Setting(key, one.get(key), two.get(key))

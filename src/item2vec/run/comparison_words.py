@@ -23,6 +23,7 @@ def sentences(found: Comparison) -> Iterator[str]:
     if found.a.id == found.b.id:
         yield "A and B are the same release: every difference is 0."
     yield from _next_item(found.next_item)
+    yield from _cuts(found)
     yield _settings(found)
     yield from _items(found)
 
@@ -49,6 +50,22 @@ def _next_item(paired: PairedNextItem) -> Iterator[str]:
         yield (
             f"Trainings behind {MODEL}: A {one}, B {two}. The intervals know the chance of the sessions, not"
             f" that of training; a claim about a method takes evaluate.seeds = {ENOUGH_SEEDS} in both."
+        )
+
+
+def _cuts(found: Comparison) -> Iterator[str]:
+    """Yield what the two evaluations do not share."""
+    one, two = (when and when[:19].replace("T", " ") for when in found.trained_until)
+    if one and two and one != two:
+        yield (
+            f"The measured models of A saw only what lies before {one} (UTC), those of B before {two}: the"
+            " later ones know fresher days, whatever their settings."
+        )
+    lengths = [release.figures.get("evaluation", {}).get("k") for release in (found.a, found.b)]
+    if None not in lengths and lengths[0] != lengths[1]:
+        yield (
+            f"Lists have {lengths[0]} items in A and {lengths[1]} in B: figures that depend on it (coverage,"
+            " long term) are not put side by side."
         )
 
 

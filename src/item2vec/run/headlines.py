@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 UNPAIRED = "each release on its own cases, which are not paired: no difference is drawn from them"
+
+_EQUATION = re.compile(r"item2vec \((eq\. \d)\)")  # the model's own line where a run has evaluate.equations
 
 Figure = Mapping[str, float | None]  # value, low and high
 Side = Mapping[str, Mapping[str, Figure]]  # scorer → metric → figure
@@ -33,7 +36,10 @@ class Headlines:
         Why the figures of A, and of B, say little.
     a, b : mapping
         Scorer → metric → ``value``, ``low`` and ``high`` (None where there is no interval or no case); the
-        scorers that both have, in the order of A.
+        scorers that both have, in the order of A. The model's own line is ``item2vec`` where the reports do
+        not agree on the equation of the paper that it is, or only one of them names it.
+    called : mapping of str to (str, str)
+        Scorers that are not called so in both reports → what they are called in that of A and of B.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Headlines:
     insufficient: tuple[str | None, str | None]
     a: Side
     b: Side
+    called: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON types."""
@@ -53,39 +60,65 @@ class Headlines:
             "n_cases": dict(zip("ab", self.n_cases, strict=True)),
             "insufficient": dict(zip("ab", self.insufficient, strict=True)),
             "scorers": {name: {"a": dict(self.a[name]), "b": dict(self.b[name])} for name in self.a},
+            "called": {name: dict(zip("ab", both, strict=True)) for name, both in self.called.items()},
+            "note": self.note,
         }
 
+    @property
+    def note(self) -> str | None:
+        """What the lines of two names stand for; None where all are called the same in both reports."""
+        found = "; ".join(f"{name}: {a} in A, {b} in B" for name, (a, b) in self.called.items())
+        return f"called otherwise in the reports: {found}" if found else None
 
-def headlines(a: Release, b: Release) -> tuple[Headlines, ...]:
-    """Read the reports of two releases and put side by side what both hold.
 
-    Lists of two lengths have other figures for that alone, so they are left out.
+def read_report(release: Release) -> dict[str, Any]:
+    """Return the report of a release, empty if it has none.
 
     Raises
     ------
     CorruptArtifactError
-        If a report does not match its manifest.
+        If it does not match its manifest.
     """
-    one, two = ({found.name: found for found in _tables(release)} for release in (a, b))
+    stored = release.open("evaluation")
+    if REPORT not in stored.manifest["files"]:
+        return {}
+    found: dict[str, Any] = json.loads((stored.path / REPORT).read_text("utf-8"))
+    return found
+
+
+def headlines(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Headlines, ...]:
+    """Put side by side what two reports hold.
+
+    Lists of two lengths have other figures for that alone, so they are left out.
+    """
+    one, two = ({found.name: found for found in _tables(report)} for report in (a, b))
     return tuple(
         _both(one[name], two[name]) for name in one if name in two and one[name].metrics == two[name].metrics
     )
 
 
 def _both(one: Headlines, two: Headlines) -> Headlines:
-    names = [name for name in one.a if name in two.a]
-    sides = ({name: found.a[name] for name in names} for found in (one, two))
-    n_cases = (one.n_cases[0], two.n_cases[0])
-    insufficient = (one.insufficient[0], two.insufficient[0])
-    return Headlines(one.name, one.title, one.metrics, n_cases, insufficient, *sides)
+    mine, others = _by_name(one.a), _by_name(two.a)
+    pairs = [(name, (label, others[name])) for name, label in mine.items() if name in others]
+    lines = {both[0] if both[0] == both[1] else name: both for name, both in pairs}
+    return replace(
+        one,
+        n_cases=(one.n_cases[0], two.n_cases[0]),
+        insufficient=(one.insufficient[0], two.insufficient[0]),
+        a={name: one.a[label] for name, (label, _) in lines.items()},
+        b={name: two.a[other] for name, (_, other) in lines.items()},
+        called={name: both for name, both in lines.items() if both != (name, name)},
+    )
 
 
-def _tables(release: Release) -> Iterator[Headlines]:
+def _by_name(labels: Iterable[str]) -> dict[str, str]:
+    """Return each name that a line answers to → its label: the model's own is also its equation's."""
+    found = {_EQUATION.sub("item2vec", label): label for label in labels}
+    return {**found, **{_EQUATION.sub(r"\1", label): label for label in labels}}
+
+
+def _tables(report: Mapping[str, Any]) -> Iterator[Headlines]:
     """Yield the tables of one release, as if it stood on both sides."""
-    stored = release.open("evaluation")
-    if REPORT not in stored.manifest["files"]:
-        return
-    report = json.loads((stored.path / REPORT).read_text("utf-8"))
     if found := report.get("next_item"):
         names = {"coverage": f"coverage@{found['k']}, %", "gini": f"Gini@{found['k']}"}
         yield _table("lists", "what the lists cover", names, found["n_prefixes"], found["scorers"])

@@ -74,6 +74,7 @@ class PairedNextItem:
                 }
                 for name, figures in self.scorers.items()
             },
+            "seeds": {name: dict(zip("ab", both, strict=True)) for name, both in self.seeds.items()},
             "insufficient": self.insufficient,
         }
 

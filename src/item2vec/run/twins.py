@@ -51,15 +51,12 @@ def equations(settings: Mapping[str, Any], sessions: Sessions) -> tuple[list[Met
     sessions : Sessions
         What would be trained on.
     """
-    draws = settings["market_negative"] or settings["negative"]
     if not len(sessions.booked):
         return [], ["eq. 3, 4 and 5 are not told apart: no training session has a booked item."]
     found = [Method("eq. 3", False, 0), Method("eq. 4", True, 0)]
     if not _has_market(settings, sessions):
         return found, ["eq. 5 is left out: no item has a market to draw noise from."]
-    if not draws:
-        return found, ["eq. 5 is left out: negative and market_negative are both 0."]
-    return [*found, Method("eq. 5", True, draws)], []
+    return [*found, Method("eq. 5", True, settings["market_negative"] or settings["negative"])], []
 
 
 def train_twins(
