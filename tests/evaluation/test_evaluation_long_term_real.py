@@ -62,6 +62,7 @@ def check(split, result):
     }
     popular, model = result.scorers["market_popularity"], result.scorers["item2vec"]
     by_luck = 100 * 20 / result.mean_candidates
+    assert result.chance_recall < 0.6 * by_luck  # nearly half of what is booked is new to every scorer
     assert by_luck < popular.recall.value < 40
     assert 50 < popular.type_accuracy.value < 95  # most stays are in an entire home
     assert model.by_history["0"].recall.value == 0
