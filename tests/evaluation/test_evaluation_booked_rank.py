@@ -161,6 +161,10 @@ def drawn_logs(draw):
             else:
                 events.append(event(who, now, kind, draw(st.sampled_from(ids))))
         events.append(event(f"u{user}", now, "click", draw(st.sampled_from(ids))))
+        if draw(st.booleans()):  # by luck alone hardly a log has a search that showed what was booked
+            booked = draw(st.sampled_from(ids))
+            events += shown(f"u{user}", now + 1, "z", draw(st.permutations(ids)))
+            events += [event(f"u{user}", now + 2, kind, booked) for kind in ("click", "booking")]
     markets = {item: draw(st.sampled_from(["Rome", "Bern", None])) for item in ids}
     known = draw(st.lists(st.sampled_from(ids), min_size=1, max_size=6, unique=True))
     return draw(st.permutations(events)), markets, known, ids
