@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
 import item2vec as i2v
 from item2vec.config import RunConfig
+from item2vec.evaluation import (
+    Popularity,
+    Split,
+    booked_rank,
+    evaluate_long_term,
+    fit_long_term_baselines,
+    search_lists,
+    split_sessions,
+)
+from item2vec.events import Events
+from item2vec.recommendations import Recommender
 from item2vec.run import RunResult, run_pipeline
 from item2vec.run.paired import METRICS, RANKS
+from item2vec.run.twins import open_twins
+from item2vec.sessions import Sessions
+from item2vec.vocabulary import Vocabulary
 
 TINY: dict[str, dict[str, Any]] = {
     "run": {"name": "tiny"},
     "simulate": {"n_users": 300, "n_listings": 40, "n_markets": 2, "days": 20},
     "train": {"vector_size": 8, "epochs": 1, "workers": 1, "market_negative": 2},
     "index": {"backend": "exact"},
-    "evaluate": {"n_bootstrap": 100, "embedding_map": "pca", "seeds": 2, "equations": True},
+    "evaluate": {"n_bootstrap": 120, "seed": 7, "embedding_map": "pca", "seeds": 2, "equations": True},
 }
 
 
@@ -59,7 +76,7 @@ def test_the_kept_ranks_give_the_figures_of_the_report(runs: tuple[Path, RunResu
 
 def test_two_runs_of_one_log_are_compared_on_all_their_cases(runs: tuple[Path, RunResult]) -> None:
     folder, result = runs
-    run(folder, run={"name": "longer"}, train={"epochs": 4})
+    longer = run(folder, run={"name": "longer"}, train={"epochs": 4})
     found = i2v.compare(folder / "tiny", folder / "longer")
     n_cases = report_of(result)["next_item"]["n_prefixes"]
     assert (found.next_item.n_common, found.next_item.n_only_a, found.next_item.n_only_b) == (n_cases, 0, 0)
@@ -73,6 +90,18 @@ def test_two_runs_of_one_log_are_compared_on_all_their_cases(runs: tuple[Path, R
     assert model.a["recall"].value == pytest.approx(figures["recall"]["value"])
     assert found.stability.overlap is not None
     assert 0 < found.stability.overlap < 1
+    one, two = report_of(result), report_of(longer)
+    assert [table.name for table in found.unpaired] == ["lists", "booked_rank_search", "booked_rank_market"]
+    lists, *booked = found.unpaired
+    for table, side, report in ((lists.a, "a", one), (lists.b, "b", two)):
+        assert list(table) == list(report["next_item"]["scorers"]), side
+        for name, figures in report["next_item"]["scorers"].items():
+            told = {metric: value["value"] for metric, value in table[name].items()}
+            assert told == {metric: figures[metric] for metric in ("coverage", "gini")}, (side, name)
+    for place, table in enumerate(booked):
+        for side, report in ((table.a, one), (table.b, two)):
+            lines = report["booked_rank"][place]["lines"]
+            assert side == {name: {"mean_rank": line["before"]["mean_rank"]} for name, line in lines.items()}
 
 
 def test_a_later_window_of_the_log_is_compared_on_the_days_that_both_tested(tmp_path: Path) -> None:
@@ -114,6 +143,49 @@ def test_what_was_booked_is_ranked_in_its_search_and_in_its_market(runs: tuple[P
         assert {line["before"]["n"] for line in one["lines"].values()} == {told["cases"]}
 
 
+def split_of(result: RunResult) -> Split:
+    return split_sessions(Sessions.load(result.objects["sessions"].path), validation=0.1, test=0.1)
+
+
+def test_booked_ranks_are_those_of_the_kept_twins_read_as_similar(runs: tuple[Path, RunResult]) -> None:
+    """By hand, with the settings of the run, none of which is a default."""
+    _, result = runs
+    split, twins = split_of(result), result.objects["holdout"]
+    scorers: dict[str, Any] = {
+        label: [Read(twin, "similar") for twin in open_twins(twins, name)]
+        for label, name in (("eq. 3", "eq. 3"), ("eq. 4", "eq. 4"), ("item2vec (eq. 5)", "item2vec"))
+    }
+    scorers["popularity"] = Popularity().fit(split.train)
+    searches = search_lists(Events.open(result.objects["events"].path), split.test)
+    by_hand = [
+        booked_rank(scorers, split.test, searches=lists, train=split.train, n_bootstrap=120, seed=7)
+        for lists in (searches, None)
+    ]
+    for one, found in zip(by_hand, report_of(result)["booked_rank"], strict=True):
+        figures = as_json(one)
+        assert {key: found[key] for key in figures} == figures  # the report may say more
+        assert found["lines"]["eq. 3"]["before"]["mean_rank"]["low"] is not None
+
+
+@dataclass(frozen=True)
+class Read:
+    """A twin read one way."""
+
+    twin: Recommender
+    mode: Literal["similar", "next"]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.twin.vocabulary
+
+    def scores(self, histories: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
+        return self.twin.scores(histories, mode=self.mode)
+
+
+def as_json(found: Any) -> Any:
+    return json.loads(json.dumps(found.to_json()))
+
+
 def test_a_log_without_impressions_has_market_candidates_and_one_without_markets_none(tmp_path: Path) -> None:
     rows = [
         f"u{user},i{(user + at) % 7},{1_600_000_000 + 3_600 * user + 60 * at},{kind}\n"
@@ -135,8 +207,12 @@ def test_booking_sequences_are_measured_in_the_long_term_and_clicks_are_not(
     runs: tuple[Path, RunResult], tmp_path: Path
 ) -> None:
     assert report_of(runs[1])["long_term"] is None  # click sessions
-    result = run(tmp_path, sessions={"kind": "booking", "min_length": 2}, evaluate={"equations": False})
+    asked = {"equations": False, "k": 7}
+    result = run(tmp_path, sessions={"kind": "booking", "min_length": 2}, evaluate=asked)
     found = report_of(result)["long_term"]
+    by_hand = long_term_by_hand(result)
+    assert {key: found[key] for key in by_hand} == by_hand  # the report may say more
+    assert found["scorers"]["item2vec"]["recall"]["low"] is not None
     assert found["insufficient"] is None
     assert found["n_cases"] > 0
     names = ["item2vec", "item2vec_similar", "market_popularity", "repeat_type", "type_transitions"]
@@ -154,6 +230,29 @@ def test_booking_sequences_are_measured_in_the_long_term_and_clicks_are_not(
         }
     assert figures["next_item_insufficient"] is None
     assert runs[1].objects["evaluation"].figures["long_term"] is None
+
+
+def long_term_by_hand(result: RunResult) -> Any:
+    """The protocol with the settings of the run: lists of 7, 120 resamples, seed 7."""
+    split, twins = split_of(result), open_twins(result.objects["holdout"], "item2vec")
+    scorers: dict[str, Any] = {
+        "item2vec": [Read(twin, "next") for twin in twins],
+        "item2vec_similar": [Read(twin, "similar") for twin in twins],
+        **fit_long_term_baselines(split.train),
+    }
+    items = Sessions.load(result.objects["sessions"].path).items
+    return as_json(
+        evaluate_long_term(
+            scorers,
+            split.test,
+            items,
+            train=split.train,
+            first_targets=split.test_targets,
+            k=7,
+            n_bootstrap=120,
+            seed=7,
+        )
+    )
 
 
 def test_first_stays_alone_are_no_next_item_case_and_the_run_says_so(tmp_path: Path) -> None:
