@@ -401,7 +401,7 @@ def test_ids_of_two_types_and_runs_that_are_not_there_are_refused(tmp_path: Path
         i2v.compare(tmp_path / "a", tmp_path / "c")
     with pytest.raises(UsageError, match="no release whose id starts with 'ffff'"):
         i2v.compare(tmp_path / "a", tmp_path / "b", release_b="ffff")
-    with pytest.raises(UsageError, match="no release whose id starts with ''"):
+    with pytest.raises(UsageError, match="has 1 release whose id starts with ''"):
         i2v.compare(tmp_path / "a", tmp_path / "b", release_a="")
 
 
@@ -418,14 +418,23 @@ def test_ids_of_two_types_and_runs_that_are_not_there_are_refused(tmp_path: Path
 def test_a_verdict_goes_by_its_interval(low: float, high: float, says: str) -> None:
     from item2vec.evaluation.bootstrap import Interval
 
-    assert says in verdict(Interval(0.5, low, high))
+    assert says in verdict(Interval(0.5, low, high), 30)
 
 
 def test_no_difference_at_all_is_the_same() -> None:
     from item2vec.evaluation.bootstrap import Interval
 
-    assert "the same in every session" in verdict(Interval(0.0, 0.0, 0.0))
-    assert "not told apart" in verdict(Interval(0.01, 0.0, 0.0))
+    assert "the same in every session" in verdict(Interval(0.0, 0.0, 0.0), 30)
+    assert "not told apart" in verdict(Interval(0.01, 0.0, 0.0), 30)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 2.0), (0.1, 2.0), (-2.0, -0.1)])
+def test_a_few_sessions_make_no_verdict(low: float, high: float) -> None:
+    """As on the page: intervals over so few are too narrow."""
+    from item2vec.evaluation.bootstrap import Interval
+
+    found = verdict(Interval(0.5, low, high), 29)
+    assert found == f"B − A is +0.50 points [{low:+.2f}, {high:+.2f}], of too few sessions for a verdict"
 
 
 @pytest.mark.parametrize("n_bootstrap", [0, 1, 99, "a", 150.5, True, None])
@@ -607,7 +616,7 @@ def test_the_command_prints_words_tables_json_and_a_page(tmp_path: Path) -> None
     page = tmp_path / "pages" / "compared.html"
     code, output, errors = call("compare", "a", "b", "--runs-dir", tmp_path, "--html", page)
     assert (code, errors) == (0, "")
-    assert "which includes 0: not told apart" in output
+    assert re.search(r"B − A is \+20\.00 points \[.*\], of too few sessions for a verdict\.", output)
     assert re.search(r"^item2vec +60\.00 \[.*\] +80\.00 \[.*\] +\+20\.00 \[", output, re.MULTILINE)
     assert "train.epochs" in output
     assert str(page) in output

@@ -255,9 +255,9 @@ def _current_id(folder: RunFolder) -> str:
 
 
 def _full_id(folder: RunFolder, start: str) -> str:
-    matches = [known for known in release_ids(folder) if start and known.startswith(start)]
-    if len(matches) != 1:
-        state = "no release" if not matches else f"{len(matches)} releases"
+    matches = [known for known in release_ids(folder) if known.startswith(start)]
+    if len(matches) != 1 or not start:
+        state = {0: "no release", 1: "1 release"}.get(len(matches), f"{len(matches)} releases")
         raise UsageError(
             f"{folder.path} has {state} whose id starts with {start!r}; see `item2vec show"
             f" {folder.path} --releases`"

@@ -36,7 +36,7 @@ def _next_item(paired: PairedNextItem) -> Iterator[str]:
         figures = paired.scorers[MODEL]
         for metric, label in LABELS.items():
             before, after = figures.a[metric].value, figures.b[metric].value
-            words = verdict(figures.difference[metric])
+            words = verdict(figures.difference[metric], paired.n_sessions)
             yield f"{label}@{paired.k} of {MODEL}: A {before:.2f} %, B {after:.2f} %: {words}."
     total_a, total_b = (paired.n_common + only for only in (paired.n_only_a, paired.n_only_b))
     yield (
@@ -69,8 +69,8 @@ def _cuts(found: Comparison) -> Iterator[str]:
         )
 
 
-def verdict(difference: Interval) -> str:
-    """Say what a paired difference B − A in points means."""
+def verdict(difference: Interval, n_sessions: int) -> str:
+    """Say what a paired difference B − A in points means; over a few sessions no more than what it is."""
     low, high = difference.low, difference.high
     if not low <= high:  # NaN
         return (
@@ -79,6 +79,8 @@ def verdict(difference: Interval) -> str:
     words = f"B − A is {difference.value:+.2f} points [{low:+.2f}, {high:+.2f}]"
     if difference.value == low == high == 0:
         return f"{words}, the same in every session"
+    if n_sessions < FEWEST_CLUSTERS:
+        return f"{words}, of too few sessions for a verdict"
     if low <= 0 <= high:
         return f"{words}, which includes 0: not told apart"
     return f"{words}, which leaves out 0: B is {'better' if low > 0 else 'worse'}"
