@@ -36,7 +36,7 @@ VERSIONS = {
     "index": 2,
     "recommendations": 1,
     "holdout": 2,
-    "evaluation": 4,
+    "evaluation": 5,
 }
 RUN_STAGES = tuple(VERSIONS)
 QUARANTINE = "quarantine"  # what a stopped run refused
