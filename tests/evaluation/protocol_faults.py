@@ -169,6 +169,14 @@ PROTOCOLS = [
         slow=True,
     ),
     fault(
+        "booked rank takes the searches of other users for cases",
+        SEARCHES,
+        "JOIN searches USING (user_id, search_id)",
+        "JOIN searches USING (search_id)",
+        "searches::test_a_search_belongs_to_its_user",
+        slow=True,
+    ),
+    fault(
         "booked rank reads the lists of other users",
         SEARCHES,
         "FROM events JOIN chosen USING (user_id, search_id)",

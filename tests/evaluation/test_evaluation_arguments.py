@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from item2vec.evaluation import (
     evaluate_long_term,
     evaluate_next_item,
     fit_baselines,
+    fit_long_term_baselines,
     index_recall,
     neighbour_agreement,
     probe,
@@ -142,8 +144,10 @@ def test_what_does_not_rank_is_refused_by_every_protocol(protocol, what):
 @pytest.mark.parametrize(
     "options", [{"k": 2.5}, {"k": True}, {"k": 0}, {"n_bootstrap": 1.5}, {"n_bootstrap": -1}, {"seed": -1}]
 )
-@pytest.mark.parametrize("protocol", ["next item", "long term"])
+@pytest.mark.parametrize("protocol", ["next item", "long term", "booked rank"])
 def test_numbers_out_of_range_are_refused_by_name(protocol, options):
+    if protocol == "booked rank" and "k" in options:
+        options = {"min_cases": options["k"]}
     ((name, value),) = options.items()
     with pytest.raises(UsageError, match=f"{name}={value}: "):
         PROTOCOLS[protocol]({"m": WRAPPED}, **options)
@@ -185,14 +189,24 @@ def test_what_are_no_sessions_is_refused(where, given, says):
         ([1.5, 1, 1], "whole numbers from 0"),
         ([1, 1], "2 first targets for 3 sessions"),
         ([[1, 1, 1]], "1 first targets for 3 sessions"),
+        ([0.9, 0.9, 0.9], "whole numbers from 0"),
+        (["a", "b", "c"], "whole numbers from 0"),
+        (5, "1 first targets for 3 sessions"),
+        ([[1], [1, 2], []], "whole numbers from 0"),
+        ([[1], [1, 2]], "2 first targets for 3 sessions"),
     ],
 )
 def test_first_targets_are_positions(first, says):
-    for check in (
-        lambda: evaluate_next_item({"m": WRAPPED}, TEST, first_targets=np.array(first)),
-        lambda: check_no_leak({"m": WRAPPED}, LOG, TEST, np.array(first)),
+    stays, of_stays = STAYS.take([0, 1, 2]), says.replace("sessions", "sequences")
+    for check, words in (
+        (lambda: evaluate_next_item({"m": WRAPPED}, TEST, first_targets=first), says),
+        (lambda: check_no_leak({"m": WRAPPED}, LOG, TEST, first), says),
+        (
+            lambda: evaluate_long_term({"m": WRAPPED}, stays, ITEMS, train=STAYS, first_targets=first),
+            of_stays,
+        ),
     ):
-        with pytest.raises(UsageError, match=says):
+        with pytest.raises(UsageError, match=words):
             check()
 
 
@@ -265,9 +279,42 @@ DOORS = {
     "a flag for a decay": (lambda: ItemKNN(decay=True), r"decay=True: give a number in \[0, 1\]"),
     "no decay": (lambda: SequentialRules(decay=None), r"decay=None: give a number in \[0, 1\]"),
     "regularised by a word": (lambda: ItemKNN(regularization="20"), "regularization='20': give a finite"),
+    "the position of a word": (lambda: rank(max_position="3"), "max_position='3': give a whole number"),
+    "half a position": (lambda: rank(max_position=2.5), "max_position=2.5: give a whole number"),
+    "no number of cases": (lambda: rank(min_cases=None), "min_cases=None: give a whole number"),
+    "searches in a list": (lambda: rank(searches=[1]), r"searches are of type list; pass search_lists\("),
+    "a difference of unknown lines": (
+        lambda: rank(min_cases=1).difference("m", "other"),
+        "no difference 'm' - 'other' of the curve 'before': the lines are 'm',",
+    ),
+    "items in a dictionary": (lambda: long_term({"a": 1}), "items are given as dict; pass a pyarrow.Table"),
+    "a type that is no column": (
+        lambda: long_term(ITEMS, attribute="typo"),
+        "attribute='typo': the item table has no such column; it has listing_type, market beside",
+    ),
+    "a type without a table": (lambda: long_term(None, attribute="typo"), "it has none beside the ids"),
+    "the ids for a type": (lambda: long_term(ITEMS, attribute="item_id"), "attribute='item_id': the item"),
+    "a baseline of a type that is no column": (
+        lambda: RepeatType(attribute="typo").fit(STAYS),
+        "attribute='typo': the item table has no such column; it has .*listing_type.* beside",
+    ),
+    "baselines of a type that is no column": (
+        lambda: fit_long_term_baselines(STAYS, attribute="typo"),
+        "attribute='typo': the item table has no such column; it has .*listing_type.* beside",
+    ),
+    "long-term baselines on a split": (lambda: fit_long_term_baselines(SPLIT), "are a whole Split; pass"),
     "half a step": (lambda: SequentialRules(max_distance=2.5), "max_distance=2.5: a rule reaches"),
 }
+BOOKINGS = Sessions.from_lists([["b"]] * 2, booked=[["c"], ["a"]], markets=dict.fromkeys("abc", "P"))
 LOG_OF_EVENTS = SimpleNamespace(files=[], id_type="string")
+
+
+def rank(**options):
+    return booked_rank({"m": WRAPPED}, BOOKINGS, **options)
+
+
+def long_term(items, **options):
+    return evaluate_long_term({"m": WRAPPED}, STAYS, items, train=STAYS, **options)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -275,6 +322,21 @@ def test_doors_refuse_what_they_do_not_take(door):
     call, says = DOORS[door]
     with pytest.raises(UsageError, match=says):
         call()
+
+
+def test_lists_as_long_as_a_number_of_numpy_are_json():
+    assert json.loads(json.dumps(evaluate_next_item({"m": WRAPPED}, TEST, k=np.int64(5)).to_json()))["k"] == 5
+    assert json.loads(json.dumps(long_term(ITEMS, k=np.int64(5)).to_json()))["k"] == 5
+    assert json.dumps(rank(min_cases=np.int64(1), max_position=np.int32(3)).to_json())
+
+
+def test_without_a_column_that_nobody_asked_for_types_are_unknown():
+    assert long_term(ITEMS.select(["item_id", "market"])).n_typed == 0
+
+
+def test_a_result_shows_why_it_says_little():
+    assert repr(rank()).splitlines()[-1].startswith("  insufficient data: ")
+    assert repr(long_term(None)).splitlines()[-1].startswith("  insufficient data: no listing has a known")
 
 
 def test_numbers_of_numpy_are_numbers():

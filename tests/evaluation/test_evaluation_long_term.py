@@ -299,7 +299,7 @@ class WrongShape(Popularity):
         ({"k": 0}, UsageError, "k=0"),
         ({"test": replace(TEST, kind="click")}, UsageError, "booking sequences"),
         ({"first_targets": np.array([0, 1])}, UsageError, "2 first targets for 1 sequences"),
-        ({"first_targets": np.array([-1])}, UsageError, "counted from 0"),
+        ({"first_targets": np.array([-1])}, UsageError, "in their sequences: whole numbers from 0"),
         ({"items": pa.table({"id": ["a"]})}, DataError, "no column item_id"),
         ({"items": pa.concat_tables([ITEMS, ITEMS])}, DataError, "one row"),
         ({"items": pa.table({"item_id": [1]})}, DataError, "int64 item ids"),

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from item2vec.errors import UsageError
 from item2vec.evaluation.scorer import Scorer
 from item2vec.sessions import Sessions
 from item2vec.vocabulary import Vocabulary
+
+LISTING_TYPE = "listing_type"
 
 
 def check_whole(name: str, value: object, least: int, hint: str) -> None:
@@ -133,7 +136,26 @@ def scores_of(
         return scores.astype(np.float32, copy=False)
 
 
-def whole_positions(first_targets: object, n_sessions: int) -> npt.NDArray[np.int64]:
+def check_attribute(items: object, attribute: object) -> None:
+    """Refuse what is no item table, and an attribute that is none of its columns.
+
+    Without the column ``listing_type``, which nobody has to ask for, no item has a type.
+
+    Raises
+    ------
+    UsageError
+    """
+    if items is not None and not isinstance(items, pa.Table):
+        raise UsageError(f"the items are given as {_type_name(items)}; pass a pyarrow.Table, or None")
+    columns = [] if items is None else [name for name in items.column_names if name != "item_id"]
+    if attribute != LISTING_TYPE and attribute not in columns:
+        raise UsageError(
+            f"attribute={attribute!r}: the item table has no such column; it has"
+            f" {', '.join(columns) or 'none'} beside the ids"
+        )
+
+
+def whole_positions(first_targets: object, n_sessions: int, what: str = "session") -> npt.NDArray[np.int64]:
     """Return the position of each session's first target as int64, shape (n_sessions,).
 
     Raises
@@ -141,12 +163,15 @@ def whole_positions(first_targets: object, n_sessions: int) -> npt.NDArray[np.in
     UsageError
         If there is not one whole number from 0 per session.
     """
-    first = np.asarray(first_targets)
+    try:
+        first = np.asarray(first_targets)
+    except ValueError:  # rows of several lengths
+        first = np.asarray(first_targets, object)
     if first.shape != (n_sessions,):
         n = len(first) if first.ndim else 1
-        raise UsageError(f"{n} first targets for {n_sessions} sessions; give one per session")
+        raise UsageError(f"{n} first targets for {n_sessions} {what}s; give one per {what}")
     if n_sessions and (first.dtype.kind not in "iu" or first.min() < 0):
         raise UsageError(
-            "first targets are positions in their sessions: whole numbers from 0, such as split.test_targets"
+            f"first targets are positions in their {what}s: whole numbers from 0, such as split.test_targets"
         )
     return first.astype(np.int64)

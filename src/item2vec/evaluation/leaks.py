@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from item2vec.arrow import arrow_numbers
 from item2vec.errors import DataError, EmptyDataError, LeakError
 from item2vec.evaluation.arguments import check_scorers, check_sessions, whole_positions
 from item2vec.evaluation.cuts import iso_time
@@ -108,8 +109,8 @@ def _recurring(train: Sessions, test: Sessions) -> npt.NDArray[np.int64]:
         if one is not None and other is not None:
             same &= one[ours] == other[theirs]
     if test.user_ids is not None and train.user_ids is not None:
-        users = test.user_ids.to_numpy(zero_copy_only=False)[ours]
-        same &= users == train.user_ids.to_numpy(zero_copy_only=False)[theirs]
+        users = test.user_ids.take(arrow_numbers(ours)).to_numpy(zero_copy_only=False)
+        same &= users == train.user_ids.take(arrow_numbers(theirs)).to_numpy(zero_copy_only=False)
     ours, theirs = ours[same], theirs[same]
     one, other = test.take(ours), train.take(theirs)
     differs = token_array(test.item_ids, train.item_ids)[one.tokens] != other.tokens

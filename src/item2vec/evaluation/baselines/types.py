@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import EmptyDataError
+from item2vec.evaluation.arguments import check_attribute, check_sessions
 from item2vec.evaluation.baselines.click_matrix import Histories, flat_histories
 from item2vec.evaluation.baselines.popularity import Popularity, click_vocabulary
 from item2vec.evaluation.probes.attributes import aligned_attributes, label_codes
@@ -46,8 +47,11 @@ class ByType(ABC):
         ------
         EmptyDataError
             If there is no stay, or no listing has a known type.
+        UsageError
+            If the sessions' item table has no such column.
         """
         self.vocabulary, nums = click_vocabulary(sessions)
+        check_attribute(sessions.items, self.attribute)
         values = aligned_attributes(sessions.items, self.vocabulary).get(self.attribute)
         self._types, names = label_codes(values, len(self.vocabulary))
         if not names:
@@ -166,7 +170,15 @@ def fit_long_term_baselines(train: Sessions, *, attribute: str = "listing_type")
     dict of str to Scorer
         ``market_popularity`` (the most booked listings, of which that protocol ranks those of the true
         market), ``repeat_type`` and ``type_transitions``, the last two only where a listing has a type.
+
+    Raises
+    ------
+    UsageError
+        If these are no sessions, or their item table has no such column; without ``listing_type`` listings
+        have no type.
     """
+    check_sessions("the training sessions", train)
+    check_attribute(train.items, attribute)
     baselines: dict[str, Scorer] = {"market_popularity": Popularity().fit(train)}
     items = train.items
     n_known = 0

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from item2vec.errors import UsageError
 from item2vec.evaluation import leaks
-from item2vec.evaluation.arguments import check_sessions, scores_of
+from item2vec.evaluation.arguments import check_resamples, check_sessions, check_whole, scores_of
 from item2vec.evaluation.booked_ranks.cases import BookedCases, known_nums, market_cases, search_cases
 from item2vec.evaluation.booked_ranks.result import BookedRankResult, LineRanks
 from item2vec.evaluation.booked_ranks.searches import SearchLists
@@ -95,9 +95,13 @@ def booked_rank(
     check_sessions("the test sessions", test)
     methods = scorers_by_seed(scorers)
     _check_names(methods)
-    for name, number in (("max_position", max_position), ("min_cases", min_cases)):
-        if number < 1:
-            raise UsageError(f"{name}={number}; it must be at least 1")
+    check_whole("max_position", max_position, 1, "give a whole number of clicks, at least 1")
+    check_whole("min_cases", min_cases, 1, "give a whole number of cases, at least 1")
+    check_resamples(n_bootstrap, seed)
+    if not isinstance(searches, SearchLists | None):
+        raise UsageError(
+            f"the searches are of type {type(searches).__name__}; pass search_lists(events, test), or None"
+        )
     if train is not None:
         booked_in = np.diff(test.booked_offsets) > 0  # a session of one click has cases too
         leaks.check_no_leak(scorers, train, test, np.where(booked_in, 0, np.diff(test.offsets)))
@@ -117,7 +121,7 @@ def booked_rank(
                 line = _line(name, seeds, test, cases, True, bar)
                 if not np.array_equal(line.ranks, lines[name].ranks):
                     lines[name + POOLED] = line
-    return summarise(cases, lines, max_position, min_cases, n_bootstrap, seed)
+    return summarise(cases, lines, int(max_position), int(min_cases), n_bootstrap, seed)
 
 
 def _check_names(methods: Mapping[str, Sequence[Scorer]]) -> None:
@@ -166,7 +170,6 @@ def _line(
         n_unseen_candidates=int(unknown.sum()),
         n_empty_answers=int(empty.any(axis=0).sum()),
         known=knows_booked & queries.known,
-        pooled=pooled,
     )
 
 

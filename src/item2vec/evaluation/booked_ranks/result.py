@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from item2vec.errors import UsageError
 from item2vec.evaluation.booked_ranks.cases import BookedCases
 from item2vec.evaluation.booked_ranks.text import booked_rank_text
 from item2vec.evaluation.bootstrap import Interval
@@ -32,8 +33,6 @@ class LineRanks:
     known : ndarray of bool, shape (n_cases,), optional
         Whether the scorer knows the booked item and an item of the history: the cases that say something
         about it. None for a line that needs no scorer.
-    pooled : bool
-        Whether the query is the whole history so far instead of its last click.
     """
 
     ranks: npt.NDArray[np.float64]
@@ -42,7 +41,6 @@ class LineRanks:
     n_unseen_candidates: int = 0
     n_empty_answers: int = 0
     known: npt.NDArray[np.bool_] | None = None
-    pooled: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,13 +160,25 @@ class BookedRankResult:
         """Cases before the first click whose booked item and last click every scorer knows."""
         common = self.cases.before.copy()
         for line in self.lines.values():
-            if line.known is not None and not line.pooled:
+            if line.known is not None:
                 common &= line.known
         return int(common.sum())
 
     def difference(self, a: str, b: str, curve: Literal["before", "all"] = "before") -> RankDifference:
-        """Return the paired difference of two lines, in the order of :attr:`differences`."""
-        return next(one for one in self.differences if (one.a, one.b, one.curve) == (a, b, curve))
+        """Return the paired difference of two lines, in the order of :attr:`differences`.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        for one in self.differences:
+            if (one.a, one.b, one.curve) == (a, b, curve):
+                return one
+        raise UsageError(
+            f"no difference {a!r} - {b!r} of the curve {curve!r}: the lines are"
+            f" {', '.join(map(repr, self.lines))}, each minus a later one; curves are 'before' and 'all'"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON types, None for NaN and for what has too few cases."""

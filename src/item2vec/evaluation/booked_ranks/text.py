@@ -17,4 +17,5 @@ def booked_rank_text(result: BookedRankResult) -> str:
     title = f"Booked rank ({kind}): {len(cases):,} cases; those before the first click on the booked"
     overall = {name: result.curves[name]["before"].overall for name in result.lines}
     rows = [(name, f"{one.n:,}", one.mean_rank, one.normalised) for name, one in overall.items()]
-    return text_table(f"{title} listing", ["line", "cases", "mean rank", "normalised"], rows)
+    table = text_table(f"{title} listing", ["line", "cases", "mean rank", "normalised"], rows)
+    return f"{table}\n  {result.insufficient}" if result.insufficient else table

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from tqdm import tqdm
 
-from item2vec.evaluation.arguments import check_resamples, check_sessions, check_whole
+from item2vec.evaluation.arguments import check_attribute, check_resamples, check_sessions, check_whole
 from item2vec.evaluation.bootstrap import Interval, Resampled, bootstrap_means, interval
 from item2vec.evaluation.leaks import check_no_leak
 from item2vec.evaluation.long_term.result import (
@@ -91,7 +91,8 @@ def evaluate_long_term(
     ------
     UsageError
         If there is no scorer, `k` is below 1, the test holds click sessions, the first targets do not fit,
-        seeds of one method differ in vocabulary, or a scorer answers with the wrong shape.
+        `items` is no table or has no column `attribute` (without ``listing_type`` no type is known), seeds of
+        one method differ in vocabulary, or a scorer answers with the wrong shape.
     DataError
         If item ids are of different types, or the item table does not fit.
     """
@@ -99,6 +100,8 @@ def evaluate_long_term(
     check_sessions("the test sessions", test)
     check_whole("k", k, 1, "a list holds a whole number of items, at least one")
     check_resamples(n_bootstrap, seed)
+    check_attribute(items, attribute)
+    k = int(k)
     first = first_stays(test, first_targets)
     check_no_leak(scorers, train, test, first)
     vocabularies = [seeds[0].vocabulary for seeds in methods.values()]

@@ -190,7 +190,8 @@ class LongTermResult:
         )
         columns = ["scorer", f"Recall@{self.k}", f"MRR@{self.k}", "type accuracy"]
         rows = [(name, one.recall, one.mrr, one.type_accuracy) for name, one in self.scorers.items()]
-        return text_table(title, columns, rows)
+        table = text_table(title, columns, rows)
+        return f"{table}\n  {self.insufficient}" if self.insufficient else table
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON types, None for NaN."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from item2vec.errors import DataError, UsageError
+from item2vec.evaluation.arguments import whole_positions
 from item2vec.evaluation.next_item.cases import PrefixCases
 from item2vec.evaluation.probes.attributes import aligned_attributes, label_codes
 from item2vec.sessions import Sessions
@@ -150,12 +151,9 @@ def first_stays(test: Sessions, first_targets: npt.NDArray[np.int64] | None) -> 
             "the long-term protocol ranks stays: give booking sequences (sessionize(kind='booking')),"
             " not click sessions"
         )
-    first = np.zeros(len(test), np.int64) if first_targets is None else np.asarray(first_targets, np.int64)
-    if first.shape != (len(test),) or (first < 0).any():
-        raise UsageError(
-            f"{len(first)} first targets for {len(test)} sequences; give one per sequence, counted from 0"
-        )
-    return first
+    if first_targets is None:
+        return np.zeros(len(test), np.int64)
+    return whole_positions(first_targets, len(test), "sequence")
 
 
 def _all_stays(test: Sessions, first: npt.NDArray[np.int64]) -> PrefixCases:

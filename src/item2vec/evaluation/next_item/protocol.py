@@ -96,6 +96,7 @@ def evaluate_next_item(
     check_sessions("the test sessions", test)
     check_whole("k", k, 1, "a list holds a whole number of items, at least one")
     check_resamples(n_bootstrap, seed)
+    k = int(k)
     if max_sessions is not None:
         check_whole("max_sessions", max_sessions, 1, "evaluate at least one session, or all with None")
     if train is not None:
