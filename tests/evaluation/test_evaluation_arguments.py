@@ -356,6 +356,17 @@ def test_numbers_of_numpy_are_numbers():
         np.testing.assert_array_equal(given.fit(LOG).scores(histories), plain.fit(LOG).scores(histories))
 
 
+def test_more_than_there_can_be_is_all():
+    many = 10**30
+    for given, plain in (
+        (ItemKNN(n_neighbors=many), ItemKNN()),
+        (SequentialRules(max_distance=many), SequentialRules()),
+        (SessionKNN(n_neighbors=many, sample_size=many), SessionKNN()),
+    ):
+        histories = [np.array([0, 2]), np.array([1])]
+        np.testing.assert_array_equal(given.fit(LOG).scores(histories), plain.fit(LOG).scores(histories))
+
+
 def test_names_of_baselines_come_in_any_order_of_things():
     names = ["item_knn", "popularity"]
     assert list(fit_baselines(iter(names), LOG)) == list(fit_baselines(tuple(names), LOG)) == names

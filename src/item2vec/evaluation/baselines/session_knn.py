@@ -153,7 +153,7 @@ class SessionKNN:
         by_item = clicks.T.tocsr()
         n_with = np.diff(by_item.indptr)
         rank = np.repeat(by_item.indptr[1:], n_with) - np.arange(by_item.nnz)  # 1 for the most recent
-        kept = np.concatenate([[0], np.cumsum(np.minimum(n_with, self.sample_size))])
+        kept = np.concatenate([[0], np.cumsum(np.minimum(n_with, min(self.sample_size, len(sessions))))])
         self._sessions = (clicks.indptr.astype(np.int64), clicks.indices.astype(np.int32))
         self._index = (kept, by_item.indices[rank <= self.sample_size].astype(np.int32))
         self._idf = np.log(len(sessions) / n_with)
@@ -166,7 +166,8 @@ class SessionKNN:
         """
         scores = np.empty((len(histories), len(self.vocabulary)), np.float32)
         items, offsets = flat_histories(histories, len(self.vocabulary))
-        limits = (self.sample_size, self.n_neighbors)
+        n_sessions = len(self._sessions[0]) - 1
+        limits = (min(self.sample_size, n_sessions), min(self.n_neighbors, n_sessions))
 
         def score_part(start: int, stop: int) -> None:
             part = offsets[start : stop + 1]
