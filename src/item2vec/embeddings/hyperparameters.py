@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from sys import float_info
 from typing import Any
 
+import numpy as np
+
 from item2vec.errors import ConfigError
 
 ENGINES = {"numba": "item2vec.embeddings.numba_engine:NumbaEngine"}
@@ -35,6 +37,11 @@ def _is_number(low: float, above: bool = False) -> Callable[[Any], bool]:
     return check
 
 
+def is_count(x: Any) -> bool:
+    """Whether `x` is a whole number, numpy's included, of 1 or more."""
+    return isinstance(x, int | np.integer) and not isinstance(x, bool) and 1 <= int(x) <= MAX_INT
+
+
 def _is_bool(x: Any) -> bool:
     return isinstance(x, bool)
 
@@ -60,6 +67,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "forward_only": (_is_bool, "true or false"),
     "sg": (lambda x: _is_int(1, 1)(x), "1 (skip-gram); sg=0 (CBOW) is not available in this version"),
     "engine": (lambda x: isinstance(x, str) and x in ENGINES, f"one of {', '.join(map(repr, ENGINES))}"),
+    "device": (lambda x: x is None or x == "cpu", '"cpu", or None for the best device the engine can use'),
     "workers": (lambda x: x is None or _is_int(1)(x), "a whole number of threads, or None for every core"),
     "seed": (_is_int(0), "a whole number, at least 0"),
 }

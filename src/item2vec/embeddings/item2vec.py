@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.embeddings.hyperparameters import ENGINES, check_hyperparameters
+from item2vec.embeddings.hyperparameters import ENGINES, check_hyperparameters, is_count
 from item2vec.embeddings.item_vectors import ItemVectors
 from item2vec.embeddings.parameters import Estimator
 from item2vec.errors import UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from item2vec.sessions.container import Sessions
     from item2vec.vocabulary import Vocabulary
 
-_ENGINE_ONLY = ("engine", "workers")  # they do not change what is learned, only how fast
+_ENGINE_ONLY = ("engine", "device", "workers")  # they do not change what is learned, only how fast
 
 
 class Item2Vec(Estimator):
@@ -58,6 +58,8 @@ class Item2Vec(Estimator):
         1, skip-gram.
     engine : str
         "numba": SIMD rows, lock-free threads.
+    device : str or None
+        Where the engine trains: "cpu", or ``None`` for the best device it can use.
     workers : int or None
         Threads; ``None`` takes every core. With 1 the result is the same bytes for the same seed.
     seed : int
@@ -93,6 +95,7 @@ class Item2Vec(Estimator):
         forward_only: bool = False,
         sg: int = 1,
         engine: str = "numba",
+        device: str | None = None,
         workers: int | None = None,
         seed: int = 1,
     ) -> None:
@@ -110,6 +113,7 @@ class Item2Vec(Estimator):
         self.forward_only = forward_only
         self.sg = sg
         self.engine = engine
+        self.device = device
         self.workers = workers
         self.seed = seed
 
@@ -120,6 +124,8 @@ class Item2Vec(Estimator):
         init_vectors: ItemVectors | None = None,
         callbacks: Iterable[Callback] = (),
         checkpoint_dir: str | Path | None = None,
+        checkpoint_every: int = 1,
+        rejections: Iterable[tuple[Any, Any]] | npt.NDArray[Any] | None = None,
         show_progress: bool = True,
     ) -> Item2Vec:
         """Learn the vectors.
@@ -135,10 +141,14 @@ class Item2Vec(Estimator):
         callbacks : iterable of callables (dict) -> object
             Each is given a copy of the epoch's entry of `history_`.
         checkpoint_dir : path, optional
-            After each epoch everything needed to go on is written there; a further `fit` of the same
-            hyper-parameters on the same sessions resumes from it (with workers=1, to the same bytes). A
-            training with `validate` and one without are two trainings: neither resumes the other, since
-            epochs that nobody scored cannot be compared.
+            Everything needed to go on is written there; a further `fit` of the same hyper-parameters on the
+            same sessions resumes from it (with workers=1, to the same bytes). A training with `validate` and
+            one without are two trainings: neither resumes the other, since epochs that nobody scored cannot
+            be compared.
+        checkpoint_every : int
+            Epochs from one checkpoint to the next; the last epoch has one in any case.
+        rejections : None
+            Pairs of items to push apart; not available in this version.
         show_progress : bool
 
         Returns
@@ -159,6 +169,10 @@ class Item2Vec(Estimator):
         check_hyperparameters(self.get_params())
         if not hasattr(sessions, "booked_offsets"):
             raise UsageError(f"fit takes Sessions, not {type(sessions).__name__}; see Sessions.from_lists")
+        if not is_count(checkpoint_every):
+            raise UsageError(f"checkpoint_every is {checkpoint_every!r}; it must be a whole number above 0")
+        if rejections is not None:
+            raise UsageError("rejections are not available in this version; leave the argument out")
         from item2vec.embeddings import checkpoint, training
         from item2vec.embeddings.corpus import build_corpus
 
@@ -182,6 +196,7 @@ class Item2Vec(Estimator):
             validate=validate,
             callbacks=tuple(callbacks),
             checkpoint=writer,
+            checkpoint_every=int(checkpoint_every),
             show_progress=show_progress,
         )
         self.item_vectors_ = run.run()

@@ -5,11 +5,17 @@ from __future__ import annotations
 import inspect
 from typing import Any, Self
 
+import numpy as np
+
 from item2vec.errors import ConfigError
 
 
 class Estimator:
     """Hyper-parameters kept under the names of the signature; nothing happens before `fit`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep numpy's numbers as Python's: they are the same settings, and have the same fingerprint."""
+        super().__setattr__(name, value.item() if isinstance(value, np.generic) else value)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the hyper-parameters by name (`deep` is scikit-learn's and changes nothing here)."""

@@ -68,6 +68,7 @@ class Training:
     validate: Validate | None = None
     callbacks: Iterable[Callback] = ()
     checkpoint: Callable[[TrainingState], None] | None = None
+    checkpoint_every: int = 1
     show_progress: bool = True
 
     def run(self) -> ItemVectors:
@@ -80,7 +81,7 @@ class Training:
             unit_scale=True,
             disable=not self.show_progress,
         ) as bar:
-            while self.state.epochs_done < self.schedule.epochs and not self._stopped_early():
+            while not self._finished():
                 self._run_epoch(bar)
         prefix = "best_" if self.state.best_epoch else ""
         if f"{prefix}vectors" not in self.state.tensors:
@@ -122,7 +123,8 @@ class Training:
                 self.state.best_epoch = best + 1
                 for name in ("vectors", "context_vectors"):
                     self.state.tensors[f"best_{name}"] = self.state.tensors[name]
-        if self.checkpoint is not None:
+        due = self.state.epochs_done % self.checkpoint_every == 0 or self._finished()
+        if self.checkpoint is not None and due:
             self.checkpoint(self.state)
         for callback in self.callbacks:
             callback(dict(info))
@@ -146,8 +148,9 @@ class Training:
             raise UsageError("validate returned NaN; it must return a number, higher is better")
         return score
 
-    def _stopped_early(self) -> bool:
-        return 0 < self.state.best_epoch <= self.state.epochs_done - PATIENCE
+    def _finished(self) -> bool:
+        done = self.state.epochs_done
+        return done >= self.schedule.epochs or 0 < self.state.best_epoch <= done - PATIENCE
 
     def _item_vectors(self, prefix: str) -> ItemVectors:
         tensors = self.state.tensors
