@@ -19,6 +19,7 @@ from sessions_referee import Event, write_events
 from item2vec.errors import CorruptArtifactError, DataError, UsageError
 from item2vec.sessions import Sessions, sessionize
 from item2vec.sessions.artifact import clicks_schema, sessions_schema
+from item2vec.sessions.columns import number_ids
 
 DAY_US = 86_400_000_000
 
@@ -125,6 +126,28 @@ def test_take_refuses(three, numbers):
         three.take(numbers)
 
 
+ids = st.one_of(st.lists(st.lists(st.text(), min_size=1)), st.lists(st.lists(st.integers(-9, 9), min_size=1)))
+
+
+@given(ids, st.sampled_from([list, tuple, iter]))
+def test_lists_come_back_as_they_went_in(lists, kind):
+    sessions = Sessions.from_lists([kind(session) for session in lists], booked=lists[::-1])
+    assert sessions.to_lists() == lists
+    distinct = {item for session in lists for item in session}
+    assert sessions.item_ids.to_pylist() == sorted(
+        distinct, key=lambda i: i.encode() if isinstance(i, str) else i
+    )
+    booked = [sessions.item_ids[token].as_py() for token in sessions.booked]
+    assert booked == [item for session in lists[::-1] for item in dict.fromkeys(session)]
+
+
+def test_ids_in_several_arrays_are_numbered_together():
+    ids = pa.chunked_array([["c", "a"], [], ["b", "c"]], pa.string())
+    distinct, numbers = number_ids(ids)
+    assert distinct.to_pylist() == ["a", "b", "c"]
+    assert numbers.tolist() == [2, 0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("lists", "keys", "message"),
     [
@@ -132,6 +155,8 @@ def test_take_refuses(three, numbers):
         ([["a", 1]], {}, "int and str"),
         ([[1.5]], {}, "float"),
         ([[True]], {}, "bool"),
+        ([[1, True]], {}, "bool and int"),
+        ([["a", None]], {}, "NoneType and str"),
         ([["a"]], {"booked": []}, "1 sessions but 0 lists"),
         ([["a"]], {"weights": [1, 2]}, "weights has 2"),
         ([["a"]], {"weights": [0]}, "greater than zero"),

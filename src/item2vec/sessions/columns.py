@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from item2vec.arrow import arrow_numbers, numpy_numbers
+from item2vec.arrow import arrow_numbers, arrow_values, numpy_numbers
 from item2vec.errors import DataError
 
 
@@ -66,12 +66,24 @@ def item_id_array(ids: list[Any]) -> pa.Array:
     DataError
         If ids are of both types, or of any other.
     """
-    if all(isinstance(item, str) for item in ids):
+    kinds = set(map(type, ids))
+    if all(issubclass(kind, str) for kind in kinds):
         return pa.array(ids, pa.string())
-    if all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in ids):
+    if all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
         return pa.array(ids, pa.int64())
-    kinds = sorted({type(item).__name__ for item in ids})
-    raise DataError(f"item ids are {' and '.join(kinds)}; they must all be strings or all be integers")
+    names = sorted(kind.__name__ for kind in kinds)
+    raise DataError(f"item ids are {' and '.join(names)}; they must all be strings or all be integers")
+
+
+def number_ids(ids: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int32]]:
+    """Return the distinct ids, ascending, and the position of each id in them; no id is null."""
+    encoded = pc.dictionary_encode(ids)
+    if isinstance(encoded, pa.ChunkedArray):  # more text than one array of strings holds
+        encoded = encoded.unify_dictionaries().combine_chunks()
+    order = pc.sort_indices(encoded.dictionary)
+    positions = np.empty(len(order), np.int32)
+    positions[arrow_values(order, np.uint64)] = np.arange(len(order), dtype=np.int32)
+    return encoded.dictionary.take(order), positions[numpy_numbers(encoded.indices)]
 
 
 def ascending(values: pa.Array) -> pa.Array:

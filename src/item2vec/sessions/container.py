@@ -213,22 +213,22 @@ class Sessions:
         DataError
             If a session is empty, ids are of mixed types, or lengths differ.
         """
-        sequences = [list(sequence) for sequence in lists]
-        bookings = [[]] * len(sequences) if booked is None else [list(dict.fromkeys(ids)) for ids in booked]
-        if len(bookings) != len(sequences):
+        sequences = [s if type(s) in (list, tuple) else list(s) for s in lists]
+        bookings = [] if booked is None else [list(dict.fromkeys(ids)) for ids in booked]
+        if booked is not None and len(bookings) != len(sequences):
             raise DataError(f"{len(sequences)} sessions but {len(bookings)} lists of booked items")
-        flat = list(chain.from_iterable(sequences))
-        values = col.item_id_array(flat + list(chain.from_iterable(bookings)))
-        item_ids = col.ascending(values)
-        tokens = col.token_array(values, item_ids)
+        offsets = _ends(sequences)
+        booked_offsets = np.zeros_like(offsets) if booked is None else _ends(bookings)
+        flat = list(chain(chain.from_iterable(sequences), chain.from_iterable(bookings)))
+        item_ids, tokens = col.number_ids(col.item_id_array(flat))
         table, names = _item_table(items, item_ids, markets)
         market_nums, market_names = col.encode_markets(names)
         return cls(
             item_ids=item_ids,
-            tokens=tokens[: len(flat)],
-            offsets=col.offsets_of(np.array([len(s) for s in sequences], np.int64)),
-            booked=tokens[len(flat) :],
-            booked_offsets=col.offsets_of(np.array([len(b) for b in bookings], np.int64)),
+            tokens=tokens[: offsets[-1]],
+            offsets=offsets,
+            booked=tokens[offsets[-1] :],
+            booked_offsets=booked_offsets,
             weights=np.ones(len(sequences), np.float32)
             if weights is None
             else np.asarray(weights, np.float32),
@@ -250,6 +250,10 @@ class Sessions:
         from item2vec.sessions.artifact import load_sessions
 
         return load_sessions(Path(path))
+
+
+def _ends(sequences: Sequence[Sequence[ItemId]]) -> npt.NDArray[np.int64]:
+    return col.offsets_of(np.fromiter(map(len, sequences), np.int64, len(sequences)))
 
 
 def _as_dtype(name: str, values: Any, dtype: Any) -> npt.NDArray[Any]:
@@ -278,7 +282,7 @@ def _session_rows(session_numbers: Any, n_sessions: int) -> npt.NDArray[np.int64
 def _item_table(
     items: pa.Table | None, item_ids: pa.Array, markets: Mapping[ItemId, str] | None
 ) -> tuple[pa.Table | None, pa.Array]:
-    names = [(markets or {}).get(item) for item in item_ids.to_pylist()]
+    names = [markets.get(item) for item in item_ids.to_pylist()] if markets else [None] * len(item_ids)
     known = col.first_known(pa.array(names, pa.string()))
     if items is None:
         return None, known
