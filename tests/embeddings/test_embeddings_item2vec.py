@@ -64,7 +64,7 @@ def test_it_clones_like_any_estimator() -> None:
         ({"min_count": 0}, "min_count"),
         ({"shrink_windows": 1}, "true or false"),
         ({"forward_only": "no"}, "true or false"),
-        ({"sg": 0}, r"sg=0 \(CBOW\) is not available"),
+        ({"sg": 2}, r"1 \(skip-gram\) or 0 \(CBOW\)"),
         ({"engine": "torch"}, "engine is 'torch'; it must be one of 'numba'"),
         ({"workers": 0}, "workers"),
         ({"seed": -1}, "seed"),

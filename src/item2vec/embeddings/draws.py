@@ -35,6 +35,7 @@ class WindowSettings(NamedTuple):
     forward_only: bool  # contexts only before the centre
     negative: int
     market_negative: int
+    cbow: bool = False  # a window is one example, the mean of its inputs
 
 
 class Cursor(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from item2vec.errors import ConfigError
+from item2vec.errors import ConfigError, UsageError
 
 ENGINES = {"numba": "item2vec.embeddings.numba_engine:NumbaEngine"}
 MAX_VECTOR_SIZE = 1024
@@ -65,7 +65,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "min_count": (_is_int(1), "a whole number, at least 1"),
     "shrink_windows": (_is_bool, "true or false"),
     "forward_only": (_is_bool, "true or false"),
-    "sg": (lambda x: _is_int(1, 1)(x), "1 (skip-gram); sg=0 (CBOW) is not available in this version"),
+    "sg": (_is_int(0, 1), "1 (skip-gram) or 0 (CBOW)"),
     "engine": (lambda x: isinstance(x, str) and x in ENGINES, f"one of {', '.join(map(repr, ENGINES))}"),
     "device": (lambda x: x is None or x == "cpu", '"cpu", or None for the best device the engine can use'),
     "workers": (lambda x: x is None or _is_int(1)(x), "a whole number of threads, or None for every core"),
@@ -84,3 +84,20 @@ def check_hyperparameters(params: Mapping[str, Any]) -> None:
             f"min_alpha is {params['min_alpha']!r}, above alpha ({params['alpha']!r}); the learning rate"
             " falls from alpha to min_alpha"
         )
+    if params.get("sg") == 0 and params["market_negative"]:
+        raise ConfigError(
+            f"market_negative is {params['market_negative']!r}, and sg=0 (CBOW) has no market noise (eq. 5):"
+            " the mean of a window has no market; set market_negative=0 or sg=1"
+        )
+
+
+def check_cbow_data(n_booked: int, has_rejections: bool) -> None:
+    """Raise a UsageError that says which of the data sg=0 cannot train on, and the way out."""
+    if n_booked:
+        raise UsageError(
+            f"sg=0 (CBOW) trains on clicks only, and these sessions have {n_booked:,} booked items (eq. 4);"
+            " set sg=1, or leave the bookings out: no `booked` in Sessions.from_lists, for a run"
+            ' event_types = {booking = "ignore"}'
+        )
+    if has_rejections:
+        raise UsageError("sg=0 (CBOW) trains on clicks only; set sg=1, or leave the argument rejections out")

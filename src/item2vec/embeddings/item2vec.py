@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.embeddings.hyperparameters import ENGINES, check_hyperparameters, is_count
+from item2vec.embeddings.hyperparameters import ENGINES, check_cbow_data, check_hyperparameters, is_count
 from item2vec.embeddings.item_vectors import ItemVectors
 from item2vec.embeddings.parameters import Estimator
 from item2vec.errors import UsageError
@@ -55,7 +55,8 @@ class Item2Vec(Estimator):
     forward_only : bool
         Pairs go only from earlier to later clicks.
     sg : int
-        1, skip-gram.
+        1, skip-gram: every input of a window is an example. 0, CBOW: their mean is the only one; for clicks
+        only (no booked items, `market_negative` or `rejections`), and counted as one pair in `history_`.
     engine : str
         "numba": SIMD rows, lock-free threads.
     device : str or None
@@ -171,6 +172,8 @@ class Item2Vec(Estimator):
             raise UsageError(f"fit takes Sessions, not {type(sessions).__name__}; see Sessions.from_lists")
         if not is_count(checkpoint_every):
             raise UsageError(f"checkpoint_every is {checkpoint_every!r}; it must be a whole number above 0")
+        if self.sg == 0:
+            check_cbow_data(len(sessions.booked), rejections is not None)
         if rejections is not None:
             raise UsageError("rejections are not available in this version; leave the argument out")
         from item2vec.embeddings import checkpoint, training
@@ -224,6 +227,7 @@ class Item2Vec(Estimator):
             forward_only=self.forward_only,
             negative=self.negative,
             market_negative=self.market_negative,
+            cbow=self.sg == 0,
         )
         noise = build_noise(noise_weights(corpus, self.ns_exponent), corpus.item_markets)
         module, name = ENGINES[self.engine].split(":")

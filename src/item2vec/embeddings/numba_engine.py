@@ -14,6 +14,7 @@ import numpy.typing as npt
 from numba import typeof, types
 
 from item2vec.embeddings.alias import Noise
+from item2vec.embeddings.cbow import train_means
 from item2vec.embeddings.corpus import trainable_sessions
 from item2vec.embeddings.draws import Corpus, Cursor, WindowSettings, draw_windows
 from item2vec.embeddings.simd import TARGETS, Scratch
@@ -124,7 +125,8 @@ class NumbaEngine:
         self.scratch = [make_scratch(n_inputs, n_noise, self.stride, row) for row in spare_rows]
         run = _Run(self, 0, sessions, 0, (0.0, 0.0))
         self.draw = compiled(draw_windows, *run.draw_arguments())
-        self.train = compiled(train_windows, *run.train_arguments(0), stride=self.stride)
+        kernel = train_means if settings.cbow else train_windows
+        self.train = compiled(kernel, *run.train_arguments(0), stride=self.stride)
 
     @property
     def clicks_per_epoch(self) -> float:

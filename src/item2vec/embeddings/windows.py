@@ -51,7 +51,7 @@ def _gather_inputs(stride, scratch, plan, i):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _gather_targets(stride, scratch, plan, i):  # type: ignore[no-untyped-def]
+def gather_targets(stride, scratch, plan, i):  # type: ignore[no-untyped-def]
     """Write the offsets of the window's target rows; a draw that is not there points at a spare row."""
     width = len(scratch.targets)
     scratch.targets[0] = np.int64(plan.items[i]) * stride
@@ -67,7 +67,8 @@ def _gather_targets(stride, scratch, plan, i):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _reset_signs(scratch, plan, negative):  # type: ignore[no-untyped-def]
+def reset_signs(scratch, plan, negative):  # type: ignore[no-untyped-def]
+    """Say of every target that it is there: noise, for inputs of its market and for the others."""
     width = len(scratch.targets)
     for k in range(1, 1 + plan.noise.shape[1]):
         scratch.signs[k] = -1
@@ -117,7 +118,8 @@ def _step_window(stride, tables, scratch, plan, i, m, rate):  # type: ignore[no-
 
 
 @njit(inline="always")
-def _prefetch(stride, tables, plan, i, n):  # type: ignore[no-untyped-def]
+def prefetch_window(stride, tables, plan, i, n):  # type: ignore[no-untyped-def]
+    """Ask for the rows of a window that is trained soon."""
     if i < n:
         row = np.int64(plan.items[i]) * stride
         prefetch_row(stride, tables.inputs, row)
@@ -128,7 +130,8 @@ def _prefetch(stride, tables, plan, i, n):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _add_losses(scratch, plan, negative, results):  # type: ignore[no-untyped-def]
+def add_losses(scratch, plan, negative, results):  # type: ignore[no-untyped-def]
+    """Move what the steps left in the scratch to the terms it belongs to."""
     results[0] += scratch.losses[0]
     results[1] += scratch.losses[1 : 1 + negative].sum()
     results[3] += scratch.losses[1 + negative : 1 + plan.noise.shape[1]].sum()
@@ -138,25 +141,25 @@ def _add_losses(scratch, plan, negative, results):  # type: ignore[no-untyped-de
 @njit(inline="always")
 def _train_in_order(stride, tables, plan, scratch, n, negative, rates, results):  # type: ignore[no-untyped-def]
     fall = (rates[1] - rates[0]) / n
-    _reset_signs(scratch, plan, negative)
+    reset_signs(scratch, plan, negative)
     for i in range(n):
-        _prefetch(stride, tables, plan, i + AHEAD, n)
+        prefetch_window(stride, tables, plan, i + AHEAD, n)
         rate = np.float32(rates[0] + fall * i)
         m = _gather_inputs(stride, scratch, plan, i)
         changed = m
         if plan.booked[i, 1] > plan.booked[i, 0]:
             changed = _step_booked(stride, tables, scratch, plan, i, m, rate, results)
         if m:
-            absent = _gather_targets(stride, scratch, plan, i)
+            absent = gather_targets(stride, scratch, plan, i)
             _step_window(stride, tables, scratch, plan, i, m, rate)
             if absent:
-                _reset_signs(scratch, plan, negative)
+                reset_signs(scratch, plan, negative)
             results[4] += m
         for v in range(changed):
             add_scaled_row(
                 stride, np.float32(1), scratch.deltas, v * stride, tables.inputs, scratch.inputs[v]
             )
-    _add_losses(scratch, plan, negative, results)
+    add_losses(scratch, plan, negative, results)
 
 
 def _make_train_windows(simd_version: str):  # type: ignore[no-untyped-def]
