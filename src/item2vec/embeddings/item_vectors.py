@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.embeddings import queries, vectors_folder, word2vec_format
+from item2vec.embeddings import queries
 from item2vec.embeddings.queries import Query
-from item2vec.errors import CorruptArtifactError, DataError, UsageError
-from item2vec.vocabulary import ItemId, Vocabulary
+from item2vec.embeddings.vector_files import Rows, VectorFiles
+from item2vec.errors import UsageError
+from item2vec.vocabulary import ItemId
 
-Rows = npt.NDArray[np.float32]
 
-
-class ItemVectors:
+class ItemVectors(VectorFiles):
     """Item embeddings: the input vector of every item and, where kept, its output (context) vector.
 
     Parameters
@@ -35,26 +33,6 @@ class ItemVectors:
     DataError
         If the shapes disagree or a value is not finite.
     """
-
-    def __init__(self, vocabulary: Vocabulary, vectors: Rows, context_vectors: Rows | None = None) -> None:
-        self.vocabulary = vocabulary
-        self.vectors = np.ascontiguousarray(vectors, np.float32)
-        self.context_vectors = context_vectors
-        if context_vectors is not None:
-            self.context_vectors = np.ascontiguousarray(context_vectors, np.float32)
-        if self.vectors.ndim != 2 or len(self.vectors) != len(vocabulary) or self.vectors.shape[1] == 0:
-            raise DataError(
-                f"{len(vocabulary):,} items need as many rows; the vectors are {self.vectors.shape}"
-            )
-        for name, rows in (("vectors", self.vectors), ("context_vectors", self.context_vectors)):
-            if rows is None:
-                continue
-            if rows.shape != self.vectors.shape:
-                raise DataError(f"{name} are {rows.shape}, the vectors {self.vectors.shape}; they must agree")
-            bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-            if len(bad):
-                item_id = vocabulary.item_ids(bad[:1])[0]
-                raise DataError(f"{len(bad):,} rows of {name} are not finite (first: item {item_id!r})")
 
     @property
     def ids(self) -> list[ItemId]:
@@ -230,63 +208,6 @@ class ItemVectors:
         order = np.argsort(-scores, kind="stable")[:topn]
         order = order[np.isfinite(scores[order])]
         return list(zip(self.vocabulary.item_ids(order), scores[order].tolist(), strict=True))
-
-    def save_word2vec_format(
-        self, path: str | Path, fvocab: str | Path | None = None, binary: bool = False
-    ) -> None:
-        """Write the input vectors as word2vec text or binary, which gensim and most tools read.
-
-        With `fvocab`, ``id count`` lines are written there; the vector file itself holds no counts.
-
-        Raises
-        ------
-        DataError
-            If an id is empty or holds white space, which the format cannot express.
-        """
-        word2vec_format.write(path, self.vocabulary, self.vectors, binary)
-        if fvocab is not None:
-            word2vec_format.write_counts(fvocab, self.vocabulary)
-
-    @classmethod
-    def load_word2vec_format(
-        cls,
-        path: str | Path,
-        fvocab: str | Path | None = None,
-        binary: bool = False,
-        id_type: str = "string",
-    ) -> ItemVectors:
-        """Read word2vec text or binary, written by anyone.
-
-        `id_type` is "string" or "int64"; without `fvocab` every count is 0.
-
-        Raises
-        ------
-        SourceError
-            If a file is missing, cut short or not in the format.
-        """
-        return cls(*word2vec_format.read(path, fvocab, binary, id_type))
-
-    def save(self, path: str | Path) -> None:
-        """Write ``vectors.safetensors``, ``items.parquet`` and ``config.json`` into a folder."""
-        tensors = {"vectors": self.vectors}
-        if self.context_vectors is not None:
-            tensors["context_vectors"] = self.context_vectors
-        vectors_folder.write(Path(path), self.vocabulary, tensors)
-
-    @classmethod
-    def load(cls, path: str | Path) -> ItemVectors:
-        """Read what :meth:`save` wrote; needs neither torch nor numba nor pandas.
-
-        Raises
-        ------
-        CorruptArtifactError
-            If a file is missing, damaged or does not agree with the others.
-        """
-        vocabulary, tensors = vectors_folder.read(Path(path))
-        try:
-            return cls(vocabulary, tensors["vectors"], tensors.get("context_vectors"))
-        except DataError as e:
-            raise CorruptArtifactError(f"{path} holds unusable item vectors: {e}; train again") from e
 
 
 def _unit(rows: Rows) -> Rows:

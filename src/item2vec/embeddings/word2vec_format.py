@@ -40,7 +40,7 @@ def _name(key: ItemId) -> str:
     if not name or any(c.isspace() for c in name):
         raise DataError(
             f"item id {name[:64]!r} is empty or holds white space, which the word2vec format cannot express;"
-            " use ItemVectors.save, or map the ids first"
+            " use ItemVectors.save_parquet, or map the ids first"
         )
     return name
 
