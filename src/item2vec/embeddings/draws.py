@@ -13,6 +13,7 @@ from item2vec.embeddings.simd import prefetch
 AHEAD = 8  # sessions
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 REDRAWS = 3  # of a noise item that equals a positive; then it is dropped and counted
+NO_REJECTIONS = np.zeros((0, 2), np.int32)
 
 
 class Corpus(NamedTuple):
@@ -25,6 +26,7 @@ class Corpus(NamedTuple):
     weights: npt.NDArray[np.float32]  # (n_sessions,) expected passes per epoch
     keep: npt.NDArray[np.float32]  # (n_items,) probability that a click survives subsampling; () without
     item_markets: npt.NDArray[np.int32]  # (n_items,) −1 unknown
+    rejections: npt.NDArray[np.int32] = NO_REJECTIONS  # (n, 2) items to push apart, once per epoch
 
 
 class WindowSettings(NamedTuple):

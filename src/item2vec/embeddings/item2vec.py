@@ -70,13 +70,15 @@ class Item2Vec(Estimator):
     item_vectors_ : ItemVectors
         Input and context vectors of every item that was frequent enough.
     history_ : list of dict
-        Per epoch: ``epoch`` (from 1), ``loss`` and its terms ``window``, ``negative``, ``booked`` and
-        ``market_negative`` (−log σ per window pair, float64; they sum to ``loss``), ``pairs``,
-        ``learning_rate`` (at the epoch's start), ``tokens_per_second``, ``dropped_noise_draws`` and, where
-        `validate` was given, ``validation``.
+        Per epoch: ``epoch`` (from 1), ``loss`` and its terms ``window``, ``negative``, ``booked``,
+        ``market_negative`` and ``rejection`` (−log σ per window pair, float64; they sum to ``loss``),
+        ``pairs``, ``learning_rate`` (at the epoch's start), ``tokens_per_second``, ``dropped_noise_draws``
+        and, where `validate` was given, ``validation``.
     n_booked_unknown_ : int
         Booked items that eq. 4 could not use, counted once per session: they have no vector, because nobody
         clicked them or fewer than `min_count` clicks did.
+    n_rejections_unknown_ : int
+        Rejected pairs that were left out because one of their items has no vector.
     """
 
     def __init__(
@@ -148,8 +150,10 @@ class Item2Vec(Estimator):
             be compared.
         checkpoint_every : int
             Epochs from one checkpoint to the next; the last epoch has one in any case.
-        rejections : None
-            Pairs of items to push apart; not available in this version.
+        rejections : iterable of (id, id), or array of shape (n, 2), optional
+            Items that were declined together (eq. 8-9): each pair is visited once per epoch, spread over it,
+            and pushed apart in both directions, log σ(−v'_b·v_a) + log σ(−v'_a·v_b). Pairs with an item that
+            has no vector are left out and counted.
         show_progress : bool
 
         Returns
@@ -174,12 +178,13 @@ class Item2Vec(Estimator):
             raise UsageError(f"checkpoint_every is {checkpoint_every!r}; it must be a whole number above 0")
         if self.sg == 0:
             check_cbow_data(len(sessions.booked), rejections is not None)
-        if rejections is not None:
-            raise UsageError("rejections are not available in this version; leave the argument out")
         from item2vec.embeddings import checkpoint, training
         from item2vec.embeddings.corpus import build_corpus
+        from item2vec.embeddings.rejections import number_pairs
 
         vocabulary, corpus = build_corpus(sessions, self.min_count, self.sample)
+        pairs, n_rejections_unknown = number_pairs(() if rejections is None else rejections, vocabulary)
+        corpus = corpus._replace(rejections=pairs)
         n_booked_unknown = len(sessions.booked) - len(corpus.booked_items)
         tables = starting_tables(vocabulary, self.vector_size, self.seed, init_vectors)
         state, writer = checkpoint.TrainingState(), None
@@ -205,6 +210,7 @@ class Item2Vec(Estimator):
         self.item_vectors_ = run.run()
         self.history_ = run.state.history
         self.n_booked_unknown_ = n_booked_unknown
+        self.n_rejections_unknown_ = n_rejections_unknown
         return self
 
     def _open_engine(

@@ -17,6 +17,7 @@ from item2vec.embeddings.alias import Noise
 from item2vec.embeddings.cbow import train_means
 from item2vec.embeddings.corpus import trainable_sessions
 from item2vec.embeddings.draws import Corpus, Cursor, WindowSettings, draw_windows
+from item2vec.embeddings.rejections import EpochRejections, epoch_pairs, train_rejections
 from item2vec.embeddings.simd import TARGETS, Scratch
 from item2vec.embeddings.tables import make_tables, row_stride, take_rows
 from item2vec.embeddings.vector_ir import LANES
@@ -127,6 +128,10 @@ class NumbaEngine:
         self.draw = compiled(draw_windows, *run.draw_arguments())
         kernel = train_means if settings.cbow else train_windows
         self.train = compiled(kernel, *run.train_arguments(0), stride=self.stride)
+        self.reject = None
+        if len(corpus.rejections):
+            arguments = self.tables, self.scratch[0], corpus.rejections, run.rates, run.results
+            self.reject = compiled(train_rejections, *arguments, stride=self.stride)
 
     @property
     def clicks_per_epoch(self) -> float:
@@ -154,6 +159,9 @@ class NumbaEngine:
         """
         slices = self._slices(epoch)
         runs = [_Run(self, worker, order, epoch, rates) for worker, order in enumerate(slices)]
+        rejections = epoch_pairs(self.corpus.rejections, self.seed, epoch, self.workers)
+        for run, pairs in zip(runs, rejections, strict=True):
+            run.rejections = EpochRejections(pairs, run.train_pairs)
         stop = threading.Event()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="item2vec") as pool:
             futures = [pool.submit(run, stop) for run in runs]
@@ -167,8 +175,10 @@ class NumbaEngine:
             future.result()
         on_progress(*_progress(runs))
         totals = np.sum([run.results for run in runs], axis=0)
+        losses = dict(zip(TERMS, totals[:4].tolist(), strict=True))
+        losses["rejection"] = sum(float(run.rejections.losses[0]) for run in runs)
         dropped = sum(int(run.cursor.dropped[0]) for run in runs)
-        return EpochResult(dict(zip(TERMS, totals[:4].tolist(), strict=True)), float(totals[4]), dropped)
+        return EpochResult(losses, float(totals[4]), dropped)
 
     def _slices(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         """Cut a fresh shuffle of the sessions into one slice per thread, of equally many expected clicks."""
@@ -201,6 +211,7 @@ class _Run:
             dropped=np.zeros(1, np.int64),
         )
         self.results = np.zeros(len(TERMS) + 1)
+        self.rejections = EpochRejections(engine.corpus.rejections[:0], self.train_pairs)
 
     def draw_arguments(self) -> tuple[Any, ...]:
         engine = self.engine
@@ -210,6 +221,11 @@ class _Run:
         engine = self.engine
         return engine.tables, self.plan, self.scratch, n, engine.settings.negative, self.rates, self.results
 
+    def train_pairs(self, *pairs_rates_losses: Any) -> None:
+        engine = self.engine
+        if engine.reject is not None:
+            engine.reject(engine.stride, engine.tables, self.scratch, *pairs_rates_losses)
+
     def __call__(self, stop: threading.Event) -> None:
         engine = self.engine
         lengths = np.diff(engine.corpus.offsets)[self.order]
@@ -217,14 +233,17 @@ class _Run:
         while not stop.is_set():
             n = engine.draw(*self.draw_arguments())
             if n == 0:
+                self.rejections.advance(1.0, self.rates[[1, 1]])
                 break
             self.rates[0] = self.rates[1]
             share = min(self.cursor.done[0] / clicks, 1.0)
             self.rates[1] = self.start + (self.end - self.start) * share
             engine.train(engine.stride, *self.train_arguments(n))
+            self.rejections.advance(share, self.rates)
 
 
 def _progress(runs: list[_Run]) -> tuple[float, float]:
     results = np.sum([run.results for run in runs], axis=0)
-    loss = float(results[:4].sum() / max(results[4], 1.0))
+    rejected = sum(float(run.rejections.losses[0]) for run in runs)
+    loss = float((results[:4].sum() + rejected) / max(results[4], 1.0))
     return sum(float(run.cursor.done[0]) for run in runs), loss
