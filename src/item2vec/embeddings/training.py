@@ -18,9 +18,20 @@ from item2vec.embeddings.item_vectors import ItemVectors
 from item2vec.errors import TrainingError, UsageError
 from item2vec.vocabulary import Vocabulary
 
+ROWS_AT_ONCE = 1 << 14
 PATIENCE = 3  # epochs in a row without a better validation score; then training stops
 Validate = Callable[[ItemVectors], float]
 Callback = Callable[[dict[str, float]], object]
+LARGEST_NORM = 1000.0
+"""Length of a row beyond which a training counts as exploded.
+
+Trained rows are shorter than 10: once a product passes 17, σ is 1 to float32's last bit and pushes no
+further. Where rows do grow beyond that, every step overshoots the last one, and they end in overflow.
+"""
+
+
+class StopTraining(Exception):  # noqa: N818 (it is no error)
+    """Raised by a callback: the epoch that it was told of is the last one, and its vectors are the result."""
 
 
 class EpochResult(Protocol):
@@ -70,6 +81,7 @@ class Training:
     checkpoint: Callable[[TrainingState], None] | None = None
     checkpoint_every: int = 1
     show_progress: bool = True
+    stopped: bool = False  # by a callback
 
     def run(self) -> ItemVectors:
         """Train what is left of the epochs and return the vectors: the best epoch's where one validates."""
@@ -83,10 +95,11 @@ class Training:
         ) as bar:
             while not self._finished():
                 self._run_epoch(bar)
-        prefix = "best_" if self.state.best_epoch else ""
-        if f"{prefix}vectors" not in self.state.tensors:
-            self._keep_rows("")
-        return self._item_vectors(prefix)
+        return self.vectors()
+
+    def vectors(self) -> ItemVectors:
+        """Return the vectors of the last finished epoch, or the best one's where one validates."""
+        return self._item_vectors("best_" if self.state.best_epoch else "")
 
     def _run_epoch(self, bar: Any) -> None:
         epoch, clicks = self.state.epochs_done, self.engine.clicks_per_epoch
@@ -94,6 +107,8 @@ class Training:
         bar.set_description(f"epoch {epoch + 1}/{self.schedule.epochs}", refresh=False)
 
         def on_progress(done: float, loss: float) -> None:
+            if not math.isfinite(loss):
+                raise self._diverged(epoch + 1, "the loss is no longer finite")
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update(max(round(epoch * clicks + done) - bar.n, 0))
 
@@ -112,8 +127,9 @@ class Training:
         self._finish_epoch(info)
 
     def _finish_epoch(self, info: dict[str, float]) -> None:
-        self._keep_rows("")
-        self._check_finite(info)
+        rows = dict(zip(("vectors", "context_vectors"), self.engine.rows(), strict=True))
+        self._check_finite(info, rows.values())
+        self.state.tensors |= rows
         self.state.epochs_done += 1
         self.state.history.append(info)
         if self.validate is not None:
@@ -121,25 +137,37 @@ class Training:
             best = max(range(len(self.state.history)), key=lambda e: self.state.history[e]["validation"])
             if best + 1 == self.state.epochs_done:
                 self.state.best_epoch = best + 1
-                for name in ("vectors", "context_vectors"):
-                    self.state.tensors[f"best_{name}"] = self.state.tensors[name]
-        due = self.state.epochs_done % self.checkpoint_every == 0 or self._finished()
-        if self.checkpoint is not None and due:
+                self.state.tensors |= {f"best_{name}": table for name, table in rows.items()}
+        if due := self.state.epochs_done % self.checkpoint_every == 0 or self._finished():
+            self._write_checkpoint()
+        try:
+            for callback in self.callbacks:
+                callback(dict(info))
+        except StopTraining:
+            self.stopped = True
+            if not due:
+                self._write_checkpoint()
+
+    def _write_checkpoint(self) -> None:
+        if self.checkpoint is not None:
             self.checkpoint(self.state)
-        for callback in self.callbacks:
-            callback(dict(info))
 
-    def _keep_rows(self, prefix: str) -> None:
-        rows = zip(("vectors", "context_vectors"), self.engine.rows(), strict=True)
-        self.state.tensors |= {prefix + name: table for name, table in rows}
+    def _check_finite(self, info: dict[str, float], tables: Iterable[npt.NDArray[np.float32]]) -> None:
+        if not math.isfinite(info["loss"]):
+            raise self._diverged(int(info["epoch"]), "the loss is no longer finite")
+        longest = float(np.max([longest_row(table) for table in tables]))  # NaN if one is
+        if math.isnan(longest) or longest > LARGEST_NORM:
+            raise self._diverged(
+                int(info["epoch"]),
+                f"the longest vector is {longest:.3g} long, and beyond {LARGEST_NORM:,.0f} they only grow",
+            )
 
-    def _check_finite(self, info: dict[str, float]) -> None:
-        tables = (self.state.tensors["vectors"], self.state.tensors["context_vectors"])
-        if math.isfinite(info["loss"]) and all(np.isfinite(table).all() for table in tables):
-            return
-        raise TrainingError(
-            f"training diverged in epoch {info['epoch']}: the vectors or the loss are no longer finite;"
-            f" lower alpha (now {self.schedule.alpha}) or check init_vectors and the session weights"
+    def _diverged(self, epoch: int, what: str) -> TrainingError:
+        kept = self.state.epochs_done
+        left = f"; the last good vectors, of epoch {kept}, are kept" if kept else ""
+        return TrainingError(
+            f"training diverged in epoch {epoch}: {what}; lower alpha (now {self.schedule.alpha}), take"
+            f" smaller windows or check the session weights{left}"
         )
 
     def _score(self, validate: Validate) -> float:
@@ -150,11 +178,20 @@ class Training:
 
     def _finished(self) -> bool:
         done = self.state.epochs_done
-        return done >= self.schedule.epochs or 0 < self.state.best_epoch <= done - PATIENCE
+        return self.stopped or done >= self.schedule.epochs or 0 < self.state.best_epoch <= done - PATIENCE
 
     def _item_vectors(self, prefix: str) -> ItemVectors:
         tensors = self.state.tensors
         return ItemVectors(self.vocabulary, tensors[f"{prefix}vectors"], tensors[f"{prefix}context_vectors"])
+
+
+def longest_row(table: npt.NDArray[np.float32]) -> float:
+    """Return the length of the longest row, (n, d) → float64; NaN or infinite where a number is."""
+    largest = np.zeros(1)
+    for first in range(0, len(table), ROWS_AT_ONCE):
+        part = table[first : first + ROWS_AT_ONCE].astype(np.float64)
+        largest = np.maximum(largest, np.einsum("ij,ij->i", part, part).max())
+    return float(np.sqrt(largest[0]))
 
 
 def checkpoint_writer(folder: Path, key: str) -> Callable[[TrainingState], None]:
