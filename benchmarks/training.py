@@ -1,151 +1,215 @@
-"""Training speed beside gensim's, on the same corpus in the same run: `python -m benchmarks.training --help`.
+"""Training speed beside gensim's, from lists of ids to vectors: `python -m benchmarks.training --help`.
 
-Both train skip-gram with the same window, noise and threads. Runs are interleaved (ours, gensim from memory,
-gensim from a file, ours, ...) so a busy machine hurts all alike; medians and the ratio to gensim's faster
-mode are printed. Clocks stand here and never in the tests.
+Both train skip-gram with the same window, noise, epochs and threads, and both are timed from the same lists
+through the vocabulary to the last epoch. Runs are interleaved (ours, gensim, ours, ...) so that a busy
+machine hurts both alike; a ratio is the median of the rounds' own ratios. gensim's modes, from memory and from
+a text file whose writing is part of its time, both run in a case's first round; the faster one runs on. What
+is compiled is compiled before. Clocks stand here and never in the tests.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import os
 import statistics
-import tempfile
-import time
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
 
-import numpy as np
+from benchmarks import corpora, machine, processor, reach, trainers
+from benchmarks.trainers import Run
+from item2vec.embeddings.hyperparameters import ENGINES
 
-from benchmarks import machine
-from item2vec.embeddings import Item2Vec
-from item2vec.sessions.container import Sessions
-
-ROOT = Path(__file__).resolve().parents[1]
-WINDOW, NEGATIVE = 5, 5
+HEADER = ("", "corpus", "measured", "per run", "must", "aim", "")
 
 
-def simulate_sessions(n_sessions: int = 200_000, n_items: int = 99_000, seed: int = 1) -> Sessions:
-    """Sessions of 2 to 20 clicks (mean about 5) over Zipf-like items, each within one of 1,000 clusters."""
-    rng = np.random.default_rng(seed)
-    lengths = np.minimum(2 + rng.geometric(0.25, n_sessions) - 1, 20)
-    ranks = np.arange(1, n_items + 1) ** -0.9
-    anchors = rng.choice(n_items, n_sessions, p=ranks / ranks.sum())
-    cluster = np.repeat(anchors % 1000, lengths)
-    place = (rng.random(len(cluster)) ** 3 * (n_items // 1000)).astype(np.int64)
-    items = place * 1000 + cluster
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Sessions.from_lists([items[a:b].tolist() for a, b in pairwise(offsets)])
+class Case(NamedTuple):
+    """One setting that is timed on every corpus."""
+
+    vector_size: int
+    workers: int
+    engine: str = "numba"
+    device: str | None = None
+    peer: bool = True  # gensim runs beside it
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The estimator's arguments."""
+        chosen = {"vector_size": self.vector_size, "workers": self.workers, "engine": self.engine}
+        return chosen if self.device is None else chosen | {"device": self.device}
 
 
-def read_diginetica(folder: Path) -> Sessions:
-    with gzip.open(folder / "train_sessions.txt.gz", "rt") as lines:
-        return Sessions.from_lists([line.split() for line in lines])
+ONE, TWO, WIDE, MIDDLE = Case(32, 1), Case(32, 2), Case(128, 1), Case(64, 1, peer=False)
+TORCH = Case(32, 2, "torch", "cpu")
+CUDA = Case(128, 1, "torch", "cuda", peer=False)
 
 
-def ours(sessions: Sessions, vector_size: int, workers: int, epochs: int) -> float:
-    """Clicks per second over all epochs, from the engine's own figures (the vocabulary is not timed)."""
-    model = Item2Vec(
-        vector_size=vector_size, window=WINDOW, negative=NEGATIVE, epochs=epochs, alpha=0.05, workers=workers
-    )
-    model.fit(sessions, show_progress=False)
-    seconds = sum(sessions.n_clicks / epoch["tokens_per_second"] for epoch in model.history_)
-    return epochs * sessions.n_clicks / seconds
+@dataclass
+class Times:
+    """The runs of one case on one corpus, round by round."""
+
+    ours: list[Run] = field(default_factory=list)
+    gensim: list[Run] = field(default_factory=list)
+    mode: str = ""
 
 
-def gensim(n_clicks: int, vector_size: int, workers: int, epochs: int, **source: Any) -> float:
-    """Clicks per second of `Word2Vec.train` alone (the vocabulary is not timed)."""
-    from gensim.models import Word2Vec
-
-    model = Word2Vec(
-        vector_size=vector_size,
-        window=WINDOW,
-        negative=NEGATIVE,
-        alpha=0.05,
-        sg=1,
-        sample=0,
-        min_count=1,
-        workers=workers,
-    )
-    model.build_vocab(**source)
-    words = {"total_words": n_clicks} if "corpus_file" in source else {}
-    start = time.perf_counter()
-    model.train(
-        **({"corpus_iterable": source["corpus_iterable"]} if "corpus_iterable" in source else source),
-        total_examples=model.corpus_count,
-        epochs=epochs,
-        **words,
-    )
-    return epochs * n_clicks / (time.perf_counter() - start)
+def take_times(
+    corpus: corpora.Lists, cases: Sequence[Case], repeats: int, params: dict[str, Any]
+) -> dict[Case, Times]:
+    """Run every case in every round, ours and gensim one right after the other."""
+    times = {case: Times() for case in cases}
+    for case in cases:
+        trainers.item2vec(corpus[:1000], **params | case.params)  # compile
+    for _ in range(repeats):
+        for case, taken in times.items():
+            taken.ours.append(trainers.item2vec(corpus, **params | case.params))
+            if case.peer:
+                taken.mode, run = _gensim(corpus, case, taken.mode, params)
+                taken.gensim.append(run)
+    return times
 
 
-def compare(
-    sessions: Sessions, vector_size: int, workers: int, repeats: int, epochs: int
-) -> dict[str, list[float]]:
-    """Interleaved runs of the three: clicks per second, `repeats` each."""
-    lists = [[str(i) for i in session] for session in sessions.to_lists()]
-    order = np.random.default_rng(1).permutation(len(lists))  # gensim keeps its order; a log's is by time
-    lists = [lists[i] for i in order]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as corpus:
-        corpus.write("".join(" ".join(session) + "\n" for session in lists))
-        corpus.flush()
-        n = sessions.n_clicks
-        runs: dict[str, Callable[[], float]] = {
-            "item2vec": lambda: ours(sessions, vector_size, workers, epochs),
-            "gensim memory": lambda: gensim(n, vector_size, workers, 1, corpus_iterable=lists),
-            "gensim file": lambda: gensim(n, vector_size, workers, 1, corpus_file=corpus.name),
+def _gensim(corpus: corpora.Lists, case: Case, mode: str, params: dict[str, Any]) -> tuple[str, Run]:
+    sizes = {"vector_size": case.vector_size, "workers": case.workers}
+    modes: dict[str, Callable[[], Run]] = {
+        "memory": partial(trainers.gensim, corpus, False, **params | sizes),
+        "file": partial(trainers.gensim, corpus, True, **params | sizes),
+    }
+    if mode:
+        return mode, modes[mode]()
+    found = {name: run() for name, run in modes.items()}
+    return min(found.items(), key=lambda item: item[1].wall)
+
+
+def row(
+    name: str, corpus: str, values: Sequence[float], must: float, aim: float, unit: str = "×"
+) -> list[object]:
+    """Write one line of the table: the median against its bars."""
+    measured = statistics.median(values)
+    digits = 2 if abs(must) < 5 else 1
+    spread = f"{min(values):.{digits}f} to {max(values):.{digits}f}"
+    verdict = "aim" if measured >= aim else "pass" if measured >= must else "FAIL"
+    return [
+        name,
+        corpus,
+        f"{measured:.{digits}f}{unit}",
+        spread,
+        f"{must:g}{unit}",
+        f"{aim:g}{unit}",
+        verdict,
+    ]
+
+
+def ratios(times: Times, of: Callable[[Run], float]) -> list[float]:
+    return [of(ours) / of(peer) for ours, peer in zip(times.ours, times.gensim, strict=True)]
+
+
+def rows(corpus: str, times: dict[Case, Times], peak: float, negative: int = 5) -> Iterator[list[object]]:
+    """Yield the table's lines about one corpus."""
+    bars = {
+        ONE: ("d=32, 1 thread ÷ gensim", 10, 15),
+        TWO: ("d=32, 2 threads ÷ gensim, 2 workers", 10, 15),
+        WIDE: ("d=128, 1 thread ÷ gensim", 5, 8),
+        TORCH: ("torch on CPU, d=32, 2 threads ÷ gensim", 0.5, 1),
+    }
+    for case, (name, must, aim) in bars.items():
+        if case in times:
+            yield row(name, corpus, ratios(times[case], lambda run: run.speed), must, aim)
+    if ONE in times and TWO in times:
+        pairs = list(zip(times[TWO].ours, times[ONE].ours, strict=True))
+        yield row("2 threads ÷ 1", corpus, [two.speed / one.speed for two, one in pairs], 1.8, 1.95)
+        alone = [one.training / two.training for two, one in pairs]
+        yield row("2 threads ÷ 1, the epochs alone", corpus, alone, 1.8, 1.95)
+    if MIDDLE in times:
+        flops = 6 * MIDDLE.vector_size * (negative + 1) + 2 * MIDDLE.vector_size
+        shares = [100 * flops * run.n_pairs / run.training / peak for run in times[MIDDLE].ours]
+        yield row("nominal FLOPs of the epochs ÷ peak, d=64, 1 thread", corpus, shares, 20, 40, " %")
+    if CUDA in times:
+        speeds = [run.n_clicks / run.training / 1e6 for run in times[CUDA].ours]
+        yield row("torch on CUDA, d=128, the epochs", corpus, speeds, 20, 100, " M clicks/s")
+
+
+def details(corpus: str, times: dict[Case, Times]) -> Iterator[list[object]]:
+    """Yield what stands behind the ratios: medians of both sides and what the epochs alone would give."""
+    for case, taken in times.items():
+        median = {
+            side: [
+                statistics.median(of(run) for run in runs) for of in (lambda r: r.wall, lambda r: r.training)
+            ]
+            for side, runs in (("ours", taken.ours), ("gensim", taken.gensim))
+            if runs
         }
-        speeds: dict[str, list[float]] = {name: [] for name in runs}
-        runs["item2vec"]()  # compile
-        for _ in range(repeats):
-            for name, run in runs.items():
-                speeds[name].append(run())
-    return speeds
+        clicks = taken.ours[0].n_clicks / 1e6
+        cells = [
+            f"{clicks / wall:.2f} ({wall:.2f} s, epochs {alone:.2f} s)" for wall, alone in median.values()
+        ]
+        if taken.gensim:
+            alone = statistics.median(ratios(taken, lambda run: 1 / run.training))
+            cpu = statistics.median(ratios(taken, lambda run: 1 / run.cpu))
+            cells += [taken.mode, f"{alone:.1f}×", f"{cpu:.1f}×"]
+        else:
+            cells += ["–"] * 4
+        yield [corpus, case.engine, case.vector_size, case.workers, *cells]
 
 
-def rows(
-    corpora: dict[str, Sessions], sizes: list[int], workers: list[int], repeats: int, epochs: int
-) -> Iterator[list[object]]:
-    """Yield the table's rows, one per corpus, vector size and number of threads."""
-    for name, sessions in corpora.items():
-        for size in sizes:
-            for threads in workers:
-                speeds = compare(sessions, size, threads, repeats, epochs)
-                medians = {mode: statistics.median(runs) / 1e6 for mode, runs in speeds.items()}
-                mode = max(("gensim memory", "gensim file"), key=medians.__getitem__)
-                paired = np.array(speeds["item2vec"]) / np.array(speeds[mode])
-                yield [
-                    *(name, size, threads, f"{medians['item2vec']:.2f}"),
-                    f"{medians[mode]:.3f} ({mode.split()[1]})",
-                    f"{medians['item2vec'] / medians[mode]:.1f}×",
-                    f"{paired.min():.1f} to {paired.max():.1f}",
-                ]
+def chosen_cases(names: Sequence[str]) -> list[Case]:
+    """Return the cases that can run here; say in words which cannot."""
+    cases = [case for case in (ONE, TWO, WIDE, MIDDLE) if "numba" in names]
+    if "torch" not in names:
+        return cases
+    if "torch" not in ENGINES:
+        print("torch on CPU and CUDA: not measured, there is no torch engine")
+        return cases
+    try:
+        import torch
+    except ImportError:
+        print("torch on CPU and CUDA: not measured, torch is not installed")
+        return cases
+    cases.append(TORCH)
+    if torch.cuda.is_available():
+        return [*cases, CUDA]
+    print("torch on CUDA: not measured, this machine has no CUDA device")
+    return cases
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[32, 128])
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=3, help="epochs per run of ours; gensim's run is one")
-    parser.add_argument("--sessions", type=int, default=200_000, help="size of the simulated corpus")
+    parser.add_argument("--epochs", type=int, default=5, help="of both sides")
+    parser.add_argument("--clicks", type=int, default=3_000_000, help="size of the simulated corpus")
     parser.add_argument("--corpora", nargs="+", default=["simulated", "diginetica"])
+    parser.add_argument("--engines", nargs="+", default=["numba", "torch"])
+    parser.add_argument("--no-reach", action="store_true", help="leave out the CPU time to gensim's Recall")
+    parser.add_argument(
+        "--big", action="store_true", help="also 1 M items × 100 M clicks, in a process of its own"
+    )
     options = parser.parse_args(arguments)
-    corpora: dict[str, Sessions] = {}
-    if "simulated" in options.corpora:
-        corpora["simulated"] = simulate_sessions(options.sessions)
-    real = Path(os.environ.get("ITEM2VEC_REAL_DATA", ROOT.parent / "shared" / "data")) / "diginetica_seq"
-    if "diginetica" in options.corpora and real.is_dir():
-        corpora["diginetica"] = read_diginetica(real)
-    for name, sessions in corpora.items():
-        print(f"{name}: {len(sessions):,} sessions, {sessions.n_clicks:,} clicks, {sessions.n_items:,} items")
-    print(f"skip-gram, window {WINDOW} (shrinking), {NEGATIVE} negatives; medians of {options.repeats} runs")
-    header = ("corpus", "d", "threads", "item2vec, M clicks/s", "gensim (mode)", "ratio", "per run")
-    found = rows(corpora, options.sizes, options.workers, options.repeats, options.epochs)
-    print(machine.table(header, list(found)))
+    if "diginetica" in options.corpora and not corpora.DIGINETICA.is_dir():
+        print(f"{corpora.DIGINETICA} is missing; set ITEM2VEC_REAL_DATA to the folder of the public logs")
+        options.corpora = [name for name in options.corpora if name != "diginetica"]
+    peak = processor.peak_flops()
+    print(f"one core does {peak / 1e9:.0f} GFLOP/s at most (float32 multiply-adds on registers, measured)")
+    lines: list[list[object]] = []
+    behind: list[list[object]] = []
+    cases = chosen_cases(options.engines)
+    for name in options.corpora:
+        lists = corpora.simulated(options.clicks) if name == "simulated" else corpora.diginetica_training()
+        print(f"{name}: {len(lists):,} sessions, {sum(map(len, lists)):,} clicks", flush=True)
+        times = take_times(lists, cases, options.repeats, {"epochs": options.epochs})
+        lines += rows(name, times, peak)
+        behind += details(name, times)
+    if "diginetica" in options.corpora and not options.no_reach:
+        lines += reach.rows(options.repeats)
+    print(
+        f"\nwindow 5 (shrinking), 5 negatives, {options.epochs} epochs, medians of {options.repeats} rounds\n"
+    )
+    print(machine.table(HEADER, lines))
+    header = ("corpus", "engine", "d", "threads", "item2vec, M clicks/s", "gensim, M clicks/s", "its mode")
+    print("\n" + machine.table((*header, "epochs alone", "CPU time"), behind), flush=True)
+    if options.big:
+        subprocess.run([sys.executable, "-m", "benchmarks.big"], check=True)
 
 
 if __name__ == "__main__":
