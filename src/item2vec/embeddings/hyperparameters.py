@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from sys import float_info
 from typing import Any
@@ -11,7 +12,10 @@ import numpy as np
 
 from item2vec.errors import ConfigError, UsageError
 
-ENGINES = {"numba": "item2vec.embeddings.numba_engine:NumbaEngine"}
+ENGINES = {
+    "numba": "item2vec.embeddings.numba_engine:NumbaEngine",
+    "torch": "item2vec.embeddings.torch_engine:TorchEngine",
+}
 MAX_VECTOR_SIZE = 1024
 MAX_NOISE = 10_000  # per window: a buffer of this many rows per thread
 MAX_INT = 2**63 - 1
@@ -66,8 +70,13 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "shrink_windows": (_is_bool, "true or false"),
     "forward_only": (_is_bool, "true or false"),
     "sg": (_is_int(0, 1), "1 (skip-gram) or 0 (CBOW)"),
+    "weighting": (lambda x: isinstance(x, str) and x in ("ppmi", "count"), '"ppmi" or "count"'),
+    "reduction": (lambda x: isinstance(x, str) and x in ("svd", "pca"), '"svd" or "pca"'),
     "engine": (lambda x: isinstance(x, str) and x in ENGINES, f"one of {', '.join(map(repr, ENGINES))}"),
-    "device": (lambda x: x is None or x == "cpu", '"cpu", or None for the best device the engine can use'),
+    "device": (
+        lambda x: x is None or (isinstance(x, str) and re.fullmatch(r"cpu|cuda(:\d{1,4})?", x) is not None),
+        '"cpu", "cuda", "cuda:1" and so on, or None for the best device the engine can use',
+    ),
     "workers": (lambda x: x is None or _is_int(1)(x), "a whole number of threads, or None for every core"),
     "seed": (_is_int(0), "a whole number, at least 0"),
 }
@@ -84,11 +93,21 @@ def check_hyperparameters(params: Mapping[str, Any]) -> None:
             f"min_alpha is {params['min_alpha']!r}, above alpha ({params['alpha']!r}); the learning rate"
             " falls from alpha to min_alpha"
         )
+    _check_engine(params)
     if params.get("sg") == 0 and params["market_negative"]:
         raise ConfigError(
             f"market_negative is {params['market_negative']!r}, and sg=0 (CBOW) has no market noise (eq. 5):"
             " the mean of a window has no market; set market_negative=0 or sg=1"
         )
+
+
+def _check_engine(params: Mapping[str, Any]) -> None:
+    """Raise a ConfigError where an engine cannot do what the others of its hyper-parameters ask."""
+    engine, device = params.get("engine"), params.get("device")
+    if engine == "numba" and device not in (None, "cpu"):
+        raise ConfigError(f'device is {device!r}, and engine="numba" trains on the CPU; set engine="torch"')
+    if engine == "torch" and params.get("sg") == 0:
+        raise ConfigError('engine="torch" has no sg=0 (CBOW); set engine="numba" or sg=1')
 
 
 def check_cbow_data(n_booked: int, has_rejections: bool) -> None:
@@ -101,3 +120,23 @@ def check_cbow_data(n_booked: int, has_rejections: bool) -> None:
         )
     if has_rejections:
         raise UsageError("sg=0 (CBOW) trains on clicks only; set sg=1, or leave the argument rejections out")
+
+
+def check_fit(sessions: Any, validate: Any, init_vectors: Any, callbacks: Any, checkpoint_every: Any) -> None:
+    """Raise a UsageError that names the first argument of `fit` that is not what it should be."""
+    if not hasattr(sessions, "booked_offsets"):
+        raise UsageError(f"fit takes Sessions, not {type(sessions).__name__}; see Sessions.from_lists")
+    if not (validate is None or callable(validate)):
+        raise UsageError(
+            f"validate is a {type(validate).__name__}; it must be a function of ItemVectors that returns a"
+            " number, higher is better"
+        )
+    if not hasattr(callbacks, "__iter__") or not all(map(callable, callbacks := tuple(callbacks))):
+        raise UsageError("callbacks must be a list of functions, each called with an epoch's figures")
+    if not (init_vectors is None or hasattr(init_vectors, "context_vectors")):
+        raise UsageError(
+            f"init_vectors is a {type(init_vectors).__name__}; it must be ItemVectors (ItemVectors.load, or"
+            " ItemVectors.load_word2vec_format for another tool's)"
+        )
+    if not is_count(checkpoint_every):
+        raise UsageError(f"checkpoint_every is {checkpoint_every!r}; it must be a whole number above 0")
