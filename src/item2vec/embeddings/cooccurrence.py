@@ -1,18 +1,18 @@
-"""Vectors without training: the truncated SVD of the items' pointwise mutual information."""
+"""Vectors without training: the items' co-occurrences, as counts or as mutual information, factored."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from item2vec.embeddings.hyperparameters import check_hyperparameters
+from item2vec.embeddings.hyperparameters import MAX_VECTOR_SIZE, check_hyperparameters
 from item2vec.embeddings.item_vectors import ItemVectors
 from item2vec.embeddings.pair_counts import count_pairs
 from item2vec.embeddings.parameters import Estimator
-from item2vec.errors import EmptyDataError, UsageError
+from item2vec.errors import ConfigError, EmptyDataError, UsageError
 from item2vec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -26,15 +26,17 @@ NOTHING = 1e-6  # of the longest vector: what float32 leaves of an item that is 
 
 
 class Cooccurrence(Estimator):
-    """Shifted positive pointwise mutual information of clicks in one window, factored by a truncated SVD.
+    """Co-occurrences of clicks in a window, as information or counts, factored by a truncated SVD or a PCA.
 
-    What skip-gram with negative sampling factors implicitly (Levy & Goldberg, "Neural Word Embedding as
-    Implicit Matrix Factorization", NIPS 2014), with the choices of Levy, Goldberg & Dagan ("Improving
-    Distributional Similarity with Lessons Learned from Word Embeddings", TACL 2015): smoothed contexts, near
-    clicks counted more, singular values shared between the two tables. The matrix has the entries
+    By default what skip-gram with negative sampling factors implicitly (Levy & Goldberg, "Neural Word
+    Embedding as Implicit Matrix Factorization", NIPS 2014), with the choices of Levy, Goldberg & Dagan
+    ("Improving Distributional Similarity with Lessons Learned from Word Embeddings", TACL 2015): shifted
+    positive pointwise mutual information, smoothed contexts, near clicks counted more, singular values shared
+    between the two tables. The matrix has the entries
     ``max(0, log(#(a, b) · Z / (#(a) · #(b)^ns_exponent)) − log(negative))`` with ``Z = Σ #(b)^ns_exponent``;
     the vectors are ``U Σ^½``, the context vectors ``V Σ^½``. The SVD is randomised (Halko, Martinsson &
-    Tropp, SIAM Review 2011).
+    Tropp, SIAM Review 2011). The textbook's matrix of raw counts and its PCA are one argument away; popular
+    items rule the factors of counts.
 
     To recommend with it, or to evaluate it, wrap its vectors: ``Recommender(model.item_vectors_)``.
 
@@ -44,10 +46,17 @@ class Cooccurrence(Estimator):
         Numbers per vector; those beyond the rank of the matrix are 0.
     window : int or "session"
         Clicks on either side of the centre that count as its context; "session" takes the whole session.
+    weighting : {"ppmi", "count"}
+        The matrix: shifted positive pointwise mutual information, or the weighed counts as they are.
+    reduction : {"svd", "pca"}
+        "svd": the matrix's factors, singular values shared between the two tables. "pca": the items'
+        coordinates on the principal components of the matrix's rows, as scikit-learn gives them, with the
+        components as context vectors; their products are the matrix less the mean of each column. It stays
+        sparse, and takes an exact solver: many times as long as "svd".
     negative : int
-        The shift is its logarithm; 1 shifts nothing.
+        The shift of "ppmi" is its logarithm; 1 shifts nothing. Refused with "count", as is `ns_exponent`.
     ns_exponent : float
-        Smoothing of the contexts' counts.
+        Smoothing of the contexts' counts in "ppmi".
     min_count : int
         Items with fewer clicks are left out before windows are formed.
     shrink_windows : bool
@@ -69,6 +78,8 @@ class Cooccurrence(Estimator):
         *,
         vector_size: int = 128,
         window: int | str = 5,
+        weighting: str = "ppmi",
+        reduction: str = "svd",
         negative: int = 1,
         ns_exponent: float = 0.75,
         min_count: int = 1,
@@ -78,6 +89,8 @@ class Cooccurrence(Estimator):
     ) -> None:
         self.vector_size = vector_size
         self.window = window
+        self.weighting = weighting
+        self.reduction = reduction
         self.negative = negative
         self.ns_exponent = ns_exponent
         self.min_count = min_count
@@ -91,24 +104,38 @@ class Cooccurrence(Estimator):
         Raises
         ------
         ConfigError
-            If a hyper-parameter is out of its range.
+            If a hyper-parameter is out of its range, or of no meaning for the weighting.
         UsageError
             If `sessions` are none.
         EmptyDataError
-            If no pair of clicks is left, or none above the shift.
+            If no pair of clicks is left, none above the shift, or no difference between items for a PCA.
         """
         check_hyperparameters(self.get_params())
+        self._check_weighting()
         if not hasattr(sessions, "booked_offsets"):
             raise UsageError(f"fit takes Sessions, not {type(sessions).__name__}; see Sessions.from_lists")
         from item2vec.embeddings.corpus import build_corpus
 
         vocabulary, corpus = build_corpus(sessions, self.min_count, sample=0.0)
-        vectors, contexts = self._factors(self._information(self._counts(corpus, len(vocabulary))))
+        matrix = self._counts(corpus, len(vocabulary))
+        if self.weighting == "ppmi":
+            matrix = self._information(matrix)
+        vectors, contexts = self._components(matrix) if self.reduction == "pca" else self._factors(matrix)
         lengths = np.linalg.norm(vectors, axis=1)
-        told = lengths > NOTHING * lengths.max()
+        told = (lengths > NOTHING * lengths.max()) & (np.diff(matrix.indptr) > 0)
         known = Vocabulary(vocabulary.ids.filter(pa.array(told)), vocabulary.counts[told])
         self.item_vectors_ = ItemVectors(known, vectors[told], contexts[told])
         return self
+
+    def _check_weighting(self) -> None:
+        defaults = Cooccurrence().get_params()
+        for name in ("negative", "ns_exponent"):
+            value = getattr(self, name)
+            if self.weighting == "count" and value != defaults[name]:
+                raise ConfigError(
+                    f'{name} is {value!r}, which is of no meaning with weighting="count"; leave it out, or'
+                    ' set weighting="ppmi"'
+                )
 
     def _counts(self, corpus: Corpus, n_items: int) -> csr_array:
         """Count the pairs: (centre, context)."""
@@ -142,15 +169,37 @@ class Cooccurrence(Estimator):
         kept = (values[above].astype(np.float32), (rows[above], columns[above]))
         return sparse.csr_array(kept, shape=counts.shape)
 
-    def _factors(self, information: csr_array) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _factors(self, matrix: csr_array) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return the two tables, each (n_items, vector_size) float32."""
         from sklearn.utils.extmath import randomized_svd
 
-        size = min(self.vector_size, information.shape[0])
-        generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(self.seed)))
+        size = min(self.vector_size, matrix.shape[0])
         left, values, right = randomized_svd(
-            information, size, n_oversamples=OVERSAMPLES, n_iter=ITERATIONS, random_state=generator
+            matrix, size, n_oversamples=OVERSAMPLES, n_iter=ITERATIONS, random_state=self._generator()
         )
-        missing = ((0, 0), (0, self.vector_size - size))
-        vectors, contexts = (np.pad(side * np.sqrt(values), missing) for side in (left, right.T))
-        return vectors.astype(np.float32), contexts.astype(np.float32)
+        return self._padded(left * np.sqrt(values)), self._padded(right.T * np.sqrt(values))
+
+    def _components(self, matrix: csr_array) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return coordinates on the principal components and the components, each (n_items, vector_size)."""
+        from sklearn.decomposition import PCA
+
+        n = matrix.shape[0]
+        squares = matrix.power(2).sum()
+        if squares - n * np.square(matrix.mean(axis=0)).sum() < NOTHING * squares:
+            raise EmptyDataError(
+                "every item has the same co-occurrences, so nothing tells the items apart; give"
+                ' sessions of more items, or set reduction="svd"'
+            )
+        size = min(self.vector_size, n)
+        if n <= MAX_VECTOR_SIZE:  # every component may be asked for, which the sparse solver does not give
+            model, matrix = PCA(size, svd_solver="full"), matrix.toarray()
+        else:
+            model = PCA(size, svd_solver="arpack", random_state=self._generator())
+        return self._padded(model.fit_transform(matrix)), self._padded(model.components_.T)
+
+    def _generator(self) -> np.random.RandomState:
+        return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(self.seed)))
+
+    def _padded(self, table: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        missing = self.vector_size - table.shape[1]
+        return np.pad(table, ((0, 0), (0, missing))).astype(np.float32)
