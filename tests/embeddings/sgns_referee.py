@@ -53,6 +53,18 @@ def step(
     return losses
 
 
+def step_rejected(inputs: np.ndarray, outputs: np.ndarray, a: int, b: int, rate: float) -> float:
+    """Climb the gradient of one rejected pair in place, both directions (eq. 8-9); return −log σ."""
+    v, u = inputs.copy(), outputs.copy()
+    loss = 0.0
+    for x, y in ((a, b), (b, a)):
+        score = float(v[x] @ u[y])
+        loss += -np.log(sigmoid(-score))
+        inputs[x] -= rate * sigmoid(score) * u[y]
+        outputs[y] -= rate * sigmoid(score) * v[x]
+    return loss
+
+
 def contexts_of(session: list[int], i: int, reach: int, forward_only: bool) -> list[int]:
     """The context positions of position i, by definition."""
     return [j for j in range(len(session)) if j != i and abs(j - i) <= reach and (j < i or not forward_only)]
