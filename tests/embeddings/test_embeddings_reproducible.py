@@ -37,7 +37,7 @@ def test_ids_of_either_type_work() -> None:
 def test_an_item_starts_the_same_whatever_else_there_is(as_id: type) -> None:
     import pyarrow as pa
 
-    few, many = [as_id(k) for k in (5, 900)], [as_id(k) for k in range(1000)]
+    few, many = [as_id(k) for k in (5, 900)], [as_id(k) for k in range(3000)]
     all_rows = initial_rows(pa.array(many), 32, seed=3)
     np.testing.assert_array_equal(initial_rows(pa.array(few), 32, seed=3), all_rows[[5, 900]])
     assert not np.array_equal(initial_rows(pa.array(many), 32, seed=4), all_rows)
