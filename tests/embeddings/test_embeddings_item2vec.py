@@ -102,7 +102,7 @@ def test_bookings_of_items_without_a_vector_are_counted_and_logged(caplog: pytes
     lists = [["a", "b"], ["a", "b", "rare"], ["b", "a"]]
     booked = [["never clicked", "a"], ["rare"], []]
     sessions = Sessions.from_lists(lists, booked=booked)
-    with caplog.at_level("INFO", logger="item2vec"):
+    with caplog.at_level("INFO", logger="item2vec.embeddings.corpus"):
         assert fit(sessions).n_booked_unknown_ == 1
         assert fit(sessions, min_count=2).n_booked_unknown_ == 2
     assert caplog.messages == [
@@ -110,7 +110,7 @@ def test_bookings_of_items_without_a_vector_are_counted_and_logged(caplog: pytes
         "2 of 3 booked items are left out: never clicked, or fewer than min_count=2 clicks",
     ]
     caplog.clear()
-    with caplog.at_level("INFO", logger="item2vec"):
+    with caplog.at_level("INFO", logger="item2vec.embeddings.corpus"):
         assert fit(Sessions.from_lists(lists)).n_booked_unknown_ == 0
     assert not caplog.messages
 

@@ -7,8 +7,9 @@ _HOMES = {
     "Cooccurrence": "item2vec.embeddings.cooccurrence",
     "Item2Vec": "item2vec.embeddings.item2vec",
     "ItemVectors": "item2vec.embeddings.item_vectors",
+    "StopTraining": "item2vec.embeddings.training",
 }
-__all__ = ["Cooccurrence", "Item2Vec", "ItemVectors"]
+__all__ = ["Cooccurrence", "Item2Vec", "ItemVectors", "StopTraining"]
 
 
 def __getattr__(name: str) -> Any:

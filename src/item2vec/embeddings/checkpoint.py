@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from item2vec.artifacts.durable import replace_file
-from item2vec.errors import CorruptArtifactError, UsageError
+from item2vec.errors import CorruptArtifactError, TrainingError, UsageError
 
 NAME = "checkpoint.json"
 
@@ -39,8 +39,40 @@ def fingerprint(params: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]
     return digest.hexdigest()
 
 
+def open_folder(path: str | Path) -> Path:
+    """Make the folder of the checkpoints where there is none, before a training starts that would need it.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be one.
+    """
+    try:
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, TypeError) as e:
+        raise UsageError(f"checkpoint_dir {path!r} cannot be a folder: {e}; choose another path") from e
+    return folder
+
+
 def write_checkpoint(folder: Path, key: str, state: TrainingState) -> None:
-    """Write the tables, then replace the file that names them, then remove older tables."""
+    """Write the tables, then replace the file that names them, then remove older tables.
+
+    Raises
+    ------
+    TrainingError
+        If the disk does not take them; the checkpoint before is still there.
+    """
+    try:
+        _write(folder, key, state)
+    except OSError as e:
+        raise TrainingError(
+            f"the checkpoint of epoch {state.epochs_done} cannot be written to {folder}: {e}; free the disk,"
+            " or choose another checkpoint_dir"
+        ) from e
+
+
+def _write(folder: Path, key: str, state: TrainingState) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     body = save(state.tensors)
     name = f"epoch-{state.epochs_done:05d}.safetensors"

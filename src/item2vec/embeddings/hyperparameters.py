@@ -122,7 +122,7 @@ def check_cbow_data(n_booked: int, has_rejections: bool) -> None:
         raise UsageError("sg=0 (CBOW) trains on clicks only; set sg=1, or leave the argument rejections out")
 
 
-def check_fit(sessions: Any, validate: Any, init_vectors: Any, callbacks: Any, checkpoint_every: Any) -> None:
+def check_fit(sessions: Any, validate: Any, init_vectors: Any, checkpoint_every: Any) -> None:
     """Raise a UsageError that names the first argument of `fit` that is not what it should be."""
     if not hasattr(sessions, "booked_offsets"):
         raise UsageError(f"fit takes Sessions, not {type(sessions).__name__}; see Sessions.from_lists")
@@ -131,8 +131,6 @@ def check_fit(sessions: Any, validate: Any, init_vectors: Any, callbacks: Any, c
             f"validate is a {type(validate).__name__}; it must be a function of ItemVectors that returns a"
             " number, higher is better"
         )
-    if not hasattr(callbacks, "__iter__") or not all(map(callable, callbacks := tuple(callbacks))):
-        raise UsageError("callbacks must be a list of functions, each called with an epoch's figures")
     if not (init_vectors is None or hasattr(init_vectors, "context_vectors")):
         raise UsageError(
             f"init_vectors is a {type(init_vectors).__name__}; it must be ItemVectors (ItemVectors.load, or"

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib import import_module
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.embeddings.hyperparameters import ENGINES, check_cbow_data, check_hyperparameters, is_count
-from item2vec.embeddings.item_vectors import ItemVectors
+from item2vec.embeddings.hyperparameters import check_cbow_data, check_fit, check_hyperparameters
 from item2vec.embeddings.parameters import Estimator
-from item2vec.errors import UsageError
 
 if TYPE_CHECKING:
+    from item2vec.embeddings.checkpoint import TrainingState
     from item2vec.embeddings.draws import Corpus
-    from item2vec.embeddings.training import Callback, Engine, Validate
+    from item2vec.embeddings.item_vectors import ItemVectors
+    from item2vec.embeddings.training import Callback, Validate
     from item2vec.sessions.container import Sessions
     from item2vec.vocabulary import Vocabulary
 
@@ -43,7 +43,7 @@ class Item2Vec(Estimator):
         Further noise items per window from the inputs' market; 0 switches eq. 5 off.
     epochs : int
     alpha, min_alpha : float
-        Learning rate at the start and at the end; linear in between.
+        Learning rate at the start and at the end; linear in between, constant if they are equal.
     ns_exponent : float
         Noise is drawn in proportion to count^ns_exponent, sessions counted with their weights.
     sample : float
@@ -58,9 +58,9 @@ class Item2Vec(Estimator):
         1, skip-gram: every input of a window is an example. 0, CBOW: their mean is the only one; for clicks
         only (no booked items, `market_negative` or `rejections`), and counted as one pair in `history_`.
     engine : str
-        "numba": SIMD rows, lock-free threads.
+        "numba": SIMD rows, lock-free threads. "torch": many windows a step, on the CPU or CUDA.
     device : str or None
-        Where the engine trains: "cpu", or ``None`` for the best device it can use.
+        Where the engine trains: "cpu", "cuda", "cuda:1", …; ``None`` takes the best device it can use.
     workers : int or None
         Threads; ``None`` takes every core. With 1 the result is the same bytes for the same seed.
     seed : int
@@ -142,7 +142,9 @@ class Item2Vec(Estimator):
         init_vectors : ItemVectors, optional
             Where the items in it start, context vectors included if it has them; other items start as usual.
         callbacks : iterable of callables (dict) -> object
-            Each is given a copy of the epoch's entry of `history_`.
+            Each is given a copy of the epoch's entry of `history_`. One that raises
+            :class:`item2vec.embeddings.StopTraining` makes this epoch the last; a further `fit` with the same
+            `checkpoint_dir` goes on from it.
         checkpoint_dir : path, optional
             Everything needed to go on is written there; a further `fit` of the same hyper-parameters on the
             same sessions resumes from it (with workers=1, to the same bytes). A training with `validate` and
@@ -169,77 +171,71 @@ class Item2Vec(Estimator):
         EmptyDataError
             If no pair is left to train on.
         TrainingError
-            If training diverges.
+            If it needs more memory than there is (before it starts, with the figures), or diverges: a loss
+            that is not finite, or a vector longer than 1,000 (trained ones are shorter than 10).
+
+        Notes
+        -----
+        A training that ends early, by divergence, Ctrl-C or an error in `validate` or a callback, leaves the
+        last finished epoch in `item_vectors_` and `history_`, and the last checkpoint in `checkpoint_dir`.
         """
-        check_hyperparameters(self.get_params())
-        if not hasattr(sessions, "booked_offsets"):
-            raise UsageError(f"fit takes Sessions, not {type(sessions).__name__}; see Sessions.from_lists")
-        if not is_count(checkpoint_every):
-            raise UsageError(f"checkpoint_every is {checkpoint_every!r}; it must be a whole number above 0")
+        params = self.get_params()
+        check_hyperparameters(params)
+        check_fit(sessions, validate, init_vectors, checkpoint_every)
         if self.sg == 0:
             check_cbow_data(len(sessions.booked), rejections is not None)
-        from item2vec.embeddings import checkpoint, training
+        from item2vec.embeddings import memory, opening, training
         from item2vec.embeddings.corpus import build_corpus
         from item2vec.embeddings.rejections import number_pairs
+        from item2vec.embeddings.starting import starting_tables
 
         vocabulary, corpus = build_corpus(sessions, self.min_count, self.sample)
         pairs, n_rejections_unknown = number_pairs(() if rejections is None else rejections, vocabulary)
         corpus = corpus._replace(rejections=pairs)
-        n_booked_unknown = len(sessions.booked) - len(corpus.booked_items)
+        settings = opening.window_settings(params, corpus)
+        validated, saved = validate is not None, checkpoint_dir is not None
+        memory.check_memory(opening.training_need(params, corpus, settings, validated, saved))
         tables = starting_tables(vocabulary, self.vector_size, self.seed, init_vectors)
-        state, writer = checkpoint.TrainingState(), None
-        if checkpoint_dir is not None:
-            key = self._fingerprint(vocabulary, corpus, tables, validate is not None)
-            writer = training.checkpoint_writer(Path(checkpoint_dir), key)
-            state = checkpoint.read_checkpoint(Path(checkpoint_dir), key) or state
-            tables = (
-                state.tensors.get("vectors", tables[0]),
-                state.tensors.get("context_vectors", tables[1]),
-            )
+        state, writer = self._resume(checkpoint_dir, vocabulary, corpus, tables, validated)
+        inputs, outputs = map(state.tensors.get, ("vectors", "context_vectors"), tables)
         run = training.Training(
-            engine=self._open_engine(corpus, *tables),
+            engine=opening.open_engine(params, corpus, settings, inputs, outputs),
             vocabulary=vocabulary,
             schedule=training.Schedule(self.alpha, self.min_alpha, self.epochs),
             state=state,
             validate=validate,
-            callbacks=tuple(callbacks),
+            callbacks=training.callback_list(callbacks),
             checkpoint=writer,
             checkpoint_every=int(checkpoint_every),
             show_progress=show_progress,
         )
-        self.item_vectors_ = run.run()
-        self.history_ = run.state.history
-        self.n_booked_unknown_ = n_booked_unknown
+        del tables, inputs, outputs  # the engine has its own
+        self.n_booked_unknown_ = len(sessions.booked) - len(corpus.booked_items)
         self.n_rejections_unknown_ = n_rejections_unknown
+        try:
+            run.run()
+        finally:  # what was learned before Ctrl-C or a divergence is not lost
+            if run.state.epochs_done:
+                self.item_vectors_, self.history_ = run.vectors(), run.state.history
         return self
 
-    def _open_engine(
-        self, corpus: Corpus, inputs: npt.NDArray[np.float32], outputs: npt.NDArray[np.float32]
-    ) -> Engine:
-        from item2vec.embeddings.alias import build_noise
-        from item2vec.embeddings.corpus import noise_weights
-        from item2vec.embeddings.draws import WindowSettings
+    def _resume(
+        self,
+        checkpoint_dir: str | Path | None,
+        vocabulary: Vocabulary,
+        corpus: Corpus,
+        tables: tuple[npt.NDArray[np.float32], ...],
+        validated: bool,
+    ) -> tuple[TrainingState, Callable[[TrainingState], None] | None]:
+        """Return where training stands and what writes its checkpoints."""
+        from item2vec.embeddings import checkpoint
 
-        if self.market_negative and corpus.item_markets.max() < 0:
-            raise UsageError(
-                f"market_negative is {self.market_negative} but no item has a market; give the items a market"
-                " or set market_negative=0"
-            )
-        longest = int(np.diff(corpus.offsets).max())
-        whole = self.window == "session"
-        settings = WindowSettings(
-            window=longest if whole else min(int(self.window), longest),
-            shrink=self.shrink_windows and not whole,
-            forward_only=self.forward_only,
-            negative=self.negative,
-            market_negative=self.market_negative,
-            cbow=self.sg == 0,
-        )
-        noise = build_noise(noise_weights(corpus, self.ns_exponent), corpus.item_markets)
-        module, name = ENGINES[self.engine].split(":")
-        door = getattr(import_module(module), name)
-        engine: Engine = door(corpus, noise, settings, inputs, outputs, workers=self.workers, seed=self.seed)
-        return engine
+        if checkpoint_dir is None:
+            return checkpoint.TrainingState(), None
+        folder = checkpoint.open_folder(checkpoint_dir)
+        key = self._fingerprint(vocabulary, corpus, tables, validated)
+        state = checkpoint.read_checkpoint(folder, key) or checkpoint.TrainingState()
+        return state, partial(checkpoint.write_checkpoint, folder, key)
 
     def _fingerprint(
         self,
@@ -259,34 +255,3 @@ class Item2Vec(Estimator):
             "outputs": tables[1],
         }
         return fingerprint(params, arrays | corpus._asdict())
-
-
-def starting_tables(
-    vocabulary: Vocabulary, vector_size: int, seed: int, init_vectors: ItemVectors | None
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the input and output rows training starts from, each (n_items, vector_size) float32.
-
-    Output rows start at 0; `init_vectors` goes before both where it knows an item.
-
-    Raises
-    ------
-    UsageError
-        If `init_vectors` has another vector size or another id type.
-    """
-    from item2vec.embeddings.initial_rows import initial_rows
-
-    inputs = initial_rows(vocabulary.ids, vector_size, seed)
-    outputs = np.zeros_like(inputs)
-    if init_vectors is None:
-        return inputs, outputs
-    theirs, ours = init_vectors.vocabulary.id_type, vocabulary.id_type
-    if init_vectors.vector_size != vector_size or theirs != ours:
-        raise UsageError(
-            f"init_vectors have {init_vectors.vector_size} numbers per {theirs} id; this training has"
-            f" vector_size={vector_size} and {ours} ids"
-        )
-    rows = init_vectors.vocabulary.nums(vocabulary.ids)
-    inputs[rows >= 0] = init_vectors.vectors[rows[rows >= 0]]
-    if init_vectors.context_vectors is not None:
-        outputs[rows >= 0] = init_vectors.context_vectors[rows[rows >= 0]]
-    return inputs, outputs

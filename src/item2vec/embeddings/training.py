@@ -6,28 +6,21 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from item2vec.embeddings.checkpoint import TrainingState, write_checkpoint
+from item2vec.embeddings.checkpoint import TrainingState
 from item2vec.embeddings.item_vectors import ItemVectors
+from item2vec.embeddings.norms import LARGEST_NORM, longest_row
 from item2vec.errors import TrainingError, UsageError
 from item2vec.vocabulary import Vocabulary
 
-ROWS_AT_ONCE = 1 << 14
 PATIENCE = 3  # epochs in a row without a better validation score; then training stops
 Validate = Callable[[ItemVectors], float]
 Callback = Callable[[dict[str, float]], object]
-LARGEST_NORM = 1000.0
-"""Length of a row beyond which a training counts as exploded.
-
-Trained rows are shorter than 10: once a product passes 17, σ is 1 to float32's last bit and pushes no
-further. Where rows do grow beyond that, every step overshoots the last one, and they end in overflow.
-"""
 
 
 class StopTraining(Exception):  # noqa: N818 (it is no error)
@@ -185,15 +178,10 @@ class Training:
         return ItemVectors(self.vocabulary, tensors[f"{prefix}vectors"], tensors[f"{prefix}context_vectors"])
 
 
-def longest_row(table: npt.NDArray[np.float32]) -> float:
-    """Return the length of the longest row, (n, d) → float64; NaN or infinite where a number is."""
-    largest = np.zeros(1)
-    for first in range(0, len(table), ROWS_AT_ONCE):
-        part = table[first : first + ROWS_AT_ONCE].astype(np.float64)
-        largest = np.maximum(largest, np.einsum("ij,ij->i", part, part).max())
-    return float(np.sqrt(largest[0]))
-
-
-def checkpoint_writer(folder: Path, key: str) -> Callable[[TrainingState], None]:
-    """Return the function that writes each epoch's checkpoint into `folder`."""
-    return lambda state: write_checkpoint(folder, key, state)
+def callback_list(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
+    """Return the callbacks as a tuple, or raise a UsageError if they are no functions."""
+    if isinstance(callbacks, Iterable):
+        listed = tuple(callbacks)
+        if all(map(callable, listed)):
+            return listed
+    raise UsageError("callbacks must be a list of functions, each called with an epoch's figures")

@@ -1,0 +1,151 @@
+"""From hyper-parameters and a corpus to an engine that is ready to train, or a refusal before it starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from item2vec.embeddings.alias import build_noise
+from item2vec.embeddings.corpus import noise_weights, trainable_sessions
+from item2vec.embeddings.draws import Corpus, WindowSettings
+from item2vec.embeddings.hyperparameters import ENGINES
+from item2vec.embeddings.memory import MemoryNeed
+from item2vec.embeddings.numba_engine import WINDOWS_AT_ONCE
+from item2vec.embeddings.simd import TARGETS
+from item2vec.embeddings.tables import row_stride
+from item2vec.errors import UsageError
+
+if TYPE_CHECKING:
+    from item2vec.embeddings.training import Engine
+
+WIDEST = 2**31 - 1  # not the longest session: the size of a shrinking window is drawn from all of 1..window
+BYTES_PER_WINDOW = 32  # of a plan, beside its noise
+MAX_INPUTS = 10_000
+"""Inputs of one window: each click of a session of n makes up to n − 1 pairs, n² in all."""
+PAIRS_PER_SECOND = 1e7  # of one core, for words only
+
+
+def window_settings(params: Mapping[str, Any], corpus: Corpus) -> WindowSettings:
+    """Return how windows are shaped, the window as wide as the longest session needs at most.
+
+    Raises
+    ------
+    UsageError
+        If there is no market to draw market noise from, or windows are so wide that nobody would wait.
+    """
+    if params["market_negative"] and corpus.item_markets.max() < 0:
+        raise UsageError(
+            f"market_negative is {params['market_negative']} but no item has a market; give the items a"
+            " market or set market_negative=0"
+        )
+    longest = int(np.diff(corpus.offsets)[trainable_sessions(corpus)].max())
+    whole = params["window"] == "session"
+    settings = WindowSettings(
+        window=longest if whole else min(int(params["window"]), WIDEST),
+        shrink=params["shrink_windows"] and not whole,
+        forward_only=params["forward_only"],
+        negative=params["negative"],
+        market_negative=params["market_negative"],
+        cbow=params["sg"] == 0,
+    )
+    _check_width(settings, corpus, params["window"], params["epochs"])
+    return settings
+
+
+def inputs_per_window(settings: WindowSettings, longest: int) -> int:
+    """Return the most inputs a window can have in sessions of up to `longest` clicks."""
+    return max(1, min(settings.window * (1 if settings.forward_only else 2), longest - 1))
+
+
+def _check_width(settings: WindowSettings, corpus: Corpus, window: int | str, epochs: int) -> None:
+    lengths = np.diff(corpus.offsets)
+    longest = int(lengths.max())
+    widest = inputs_per_window(settings, longest)
+    if widest <= MAX_INPUTS:
+        return
+    sides = 1 if settings.forward_only else 2
+    width = np.minimum(settings.window * sides, np.maximum(lengths - 1, 0)).astype(np.float64)
+    if settings.window >= longest:
+        width *= sides / 2
+    if settings.shrink:
+        width /= 2
+    pairs = float((corpus.weights * lengths * width).sum())
+    raise UsageError(
+        f"window is {window!r} and the longest session has {longest:,} clicks: up to {widest:,} pairs for a"
+        f" single click (at most {MAX_INPUTS:,}), about {pairs:,.0f} pairs an epoch,"
+        f" {epochs * pairs / PAIRS_PER_SECOND / 3600:,.1f} hours of one core for {epochs} epochs; set a"
+        " window of a few clicks, or cut or leave out sessions that long (they are seldom people's)"
+    )
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def open_engine(
+    params: Mapping[str, Any],
+    corpus: Corpus,
+    settings: WindowSettings,
+    inputs: npt.NDArray[np.float32],
+    outputs: npt.NDArray[np.float32],
+) -> Engine:
+    """Return the engine that `params` name, with tables that start at these rows.
+
+    Parameters
+    ----------
+    params : mapping
+        All hyper-parameters.
+    corpus : Corpus
+    settings : WindowSettings
+    inputs, outputs : ndarray of float32, shape (n_items, vector_size)
+    """
+    noise = build_noise(noise_weights(corpus, params["ns_exponent"]), corpus.item_markets)
+    module, name = ENGINES[params["engine"]].split(":")
+    door = getattr(import_module(module), name)
+    options = {key: params[key] for key in ("workers", "seed")}
+    if params["engine"] == "torch":
+        options["device"] = params["device"]
+    engine: Engine = door(corpus, noise, settings, inputs, outputs, **options)
+    return engine
+
+
+def training_need(
+    params: Mapping[str, Any], corpus: Corpus, settings: WindowSettings, validated: bool, saved: bool
+) -> MemoryNeed:
+    """Estimate what training takes.
+
+    Parameters
+    ----------
+    params : mapping
+        All hyper-parameters.
+    corpus : Corpus
+    settings : WindowSettings
+    validated, saved : bool
+        Whether epochs are scored, and whether they are written as checkpoints.
+    """
+    n_items, size = len(corpus.item_markets), params["vector_size"]
+    workers = params["workers"] or cores()
+    lengths = np.diff(corpus.offsets)
+    longest = int(lengths.max())
+    n_noise = settings.negative + settings.market_negative
+    row = 4 * row_stride(size)
+    plan = max(WINDOWS_AT_ONCE, longest) * (BYTES_PER_WINDOW + 4 * n_noise)
+    n_inputs = inputs_per_window(settings, longest)
+    scratch = (n_inputs + 1) * (8 + row) + n_inputs * 4 * (n_noise + TARGETS)
+    kept = 2 if validated else 1
+    written = 2 * kept if saved else 0  # safetensors copies them once, and once more into one body
+    return MemoryNeed(
+        what=f"{n_items:,} items × {size} numbers",
+        tables=2 * (n_items + workers) * row,
+        copies=(1 + kept + written) * 2 * 4 * n_items * size,
+        threads=workers * (plan + scratch),
+        order=6 * 8 * len(lengths),
+    )
