@@ -2,9 +2,9 @@
 
 Both train skip-gram with the same window, noise, epochs and threads, and both are timed from the same lists
 through the vocabulary to the last epoch. Runs are interleaved (ours, gensim, ours, ...) so that a busy
-machine hurts both alike; a ratio is the median of the rounds' own ratios. gensim's modes, from memory and from
-a text file whose writing is part of its time, both run in a case's first round; the faster one runs on. What
-is compiled is compiled before. Clocks stand here and never in the tests.
+machine hurts both alike; a ratio is the median of the rounds' own ratios. gensim's modes, from memory and
+from a text file whose writing is part of its time, both run in a case's first round; the faster one runs on.
+What is compiled is compiled before. Clocks stand here and never in the tests.
 """
 
 from __future__ import annotations
