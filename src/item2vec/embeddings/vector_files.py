@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -207,7 +208,8 @@ def new_file(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise _refused(path, error) from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
 
 
 @contextmanager
@@ -227,10 +229,7 @@ def new_files(folder: str | Path, names: Sequence[str]) -> Iterator[Path]:
     except OSError as error:
         raise _refused(folder, error) from error
     finally:
-        for path in scratch.glob("*"):
-            path.unlink()
-        if scratch.is_dir():
-            scratch.rmdir()
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _refused(path: Path, error: OSError) -> RunError:

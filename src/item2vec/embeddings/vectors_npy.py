@@ -64,12 +64,17 @@ def read(folder: Path) -> tuple[Vocabulary, Rows, Rows | None]:
     if (folder / "counts.npy").exists():
         counts = _load(folder / "counts.npy", "iu", 1, len(ids)).astype(np.int64)
     if (folder / "context_vectors.npy").exists():
-        context = _load(folder / "context_vectors.npy", "f", 2, len(ids)).astype(np.float32)
+        context = _as_float32(_load(folder / "context_vectors.npy", "f", 2, len(ids)))
     try:
         known = pa.array(ids.tolist(), pa.string() if ids.dtype.kind == "U" else pa.int64())
-        return Vocabulary(known, counts), vectors.astype(np.float32), context
+        return Vocabulary(known, counts), _as_float32(vectors), context
     except (DataError, OverflowError, ValueError, pa.ArrowException) as e:
         raise SourceError(f"the ids in {folder / 'ids.npy'} cannot be used: {e}") from e
+
+
+def _as_float32(rows: npt.NDArray[Any]) -> Rows:
+    with np.errstate(over="ignore"):  # what is too large becomes inf, which ItemVectors refuses by its item
+        return rows.astype(np.float32)
 
 
 def _load(path: Path, kinds: str, n_axes: int, n: int | None) -> npt.NDArray[Any]:
@@ -78,13 +83,11 @@ def _load(path: Path, kinds: str, n_axes: int, n: int | None) -> npt.NDArray[Any
         array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
     except FileNotFoundError as e:
         raise SourceError(f"cannot read {path}: no such file") from e
-    except (OSError, ValueError, EOFError, MemoryError, SyntaxError) as e:
+    except Exception as e:  # numpy parses the header as Python: damage comes as a tokenizer's errors too
         raise SourceError(f"cannot read {path} as .npy: {e}") from e
     if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds or array.ndim != n_axes:
-        shape = getattr(array, "shape", "no array"), getattr(array, "dtype", type(array).__name__)
-        raise SourceError(
-            f"{path} holds {shape[1]} of shape {shape[0]}; see ItemVectors.save_npy for what it holds"
-        )
+        kind, shape = getattr(array, "dtype", type(array).__name__), getattr(array, "shape", "unknown")
+        raise SourceError(f"{path} holds {kind} of shape {shape}; see ItemVectors.save_npy for what it holds")
     if n is not None and len(array) != n:
         raise SourceError(f"{path} has {len(array):,} rows, ids.npy {n:,}; they must agree")
     return array
