@@ -130,6 +130,7 @@ ids = st.one_of(st.lists(st.lists(st.text(), min_size=1)), st.lists(st.lists(st.
 
 
 @given(ids, st.sampled_from([list, tuple, iter]))
+@settings(deadline=None)
 def test_lists_come_back_as_they_went_in(lists, kind):
     sessions = Sessions.from_lists([kind(session) for session in lists], booked=lists[::-1])
     assert sessions.to_lists() == lists

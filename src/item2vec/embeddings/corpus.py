@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from item2vec.sessions.container import Sessions
 
 _log = logging.getLogger(__name__)
+_CLICKS_AT_ONCE, _SESSIONS_AT_ONCE = 1 << 22, 1 << 20  # counting a large corpus needs little beside it
 
 
 def _keep_known(
@@ -23,9 +24,11 @@ def _keep_known(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """Renumber ragged tokens and close the gaps that unknown ones (−1) leave."""
     items = nums[tokens] if len(nums) else np.zeros(0, np.int32)
+    if not (nums < 0).any():
+        return items, np.require(offsets, requirements="W")  # kernels are compiled for arrays one may write
     known = items >= 0
     before = np.concatenate([[0], np.cumsum(known, dtype=np.int64)])
-    return np.ascontiguousarray(items[known], np.int32), before[offsets]
+    return items[known], before[offsets]
 
 
 def _keep_probabilities(counts: npt.NDArray[np.float64], sample: float) -> npt.NDArray[np.float32]:
@@ -48,7 +51,9 @@ def build_corpus(sessions: Sessions, min_count: int, sample: float) -> tuple[Voc
     EmptyDataError
         If no item is frequent enough, or no session is left with two clicks (or one and a booking).
     """
-    counts = np.bincount(sessions.tokens, minlength=sessions.n_items)
+    counts = np.zeros(sessions.n_items, np.int64)
+    for first in range(0, sessions.n_clicks, _CLICKS_AT_ONCE):
+        counts += np.bincount(sessions.tokens[first : first + _CLICKS_AT_ONCE], minlength=sessions.n_items)
     vocabulary = Vocabulary.from_counts(sessions.item_ids, counts, min_count)
     nums = vocabulary.nums(sessions.item_ids)
     items, offsets = _keep_known(sessions.tokens, sessions.offsets, nums)
@@ -85,9 +90,12 @@ def trainable_sessions(corpus: Corpus) -> npt.NDArray[np.int64]:
 
 def weighted_counts(corpus: Corpus) -> npt.NDArray[np.float64]:
     """Return how often each item is expected to be visited in an epoch, shape (n_items,)."""
-    weights = np.repeat(corpus.weights.astype(np.float64), np.diff(corpus.offsets))
-    counts = np.bincount(corpus.items, weights=weights, minlength=len(corpus.item_markets))
-    return counts.astype(np.float64)
+    counts = np.zeros(len(corpus.item_markets))
+    for first in range(0, len(corpus.weights), _SESSIONS_AT_ONCE):
+        bounds = corpus.offsets[first : first + _SESSIONS_AT_ONCE + 1]
+        weights = np.repeat(corpus.weights[first : first + _SESSIONS_AT_ONCE], np.diff(bounds))
+        counts += np.bincount(corpus.items[bounds[0] : bounds[-1]], weights, len(counts))
+    return counts
 
 
 def noise_weights(corpus: Corpus, ns_exponent: float) -> npt.NDArray[np.float64]:
