@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from cluster_world import N_CLUSTERS, cluster_lists, cluster_share, fit, same, shuffled
 from sgns_referee import Window, sigmoid
 from test_embeddings_windows import N_ITEMS, as_plan, random_tables
@@ -25,7 +26,7 @@ def loss_of(inputs: np.ndarray, outputs: np.ndarray, window: Window) -> tuple[fl
 
 
 def step(inputs: np.ndarray, outputs: np.ndarray, window: Window, rate: float) -> tuple[float, float]:
-    """Climb the gradient of one window in place, from the tables before the step."""
+    """Climb the gradient of one window in place, every input the whole way, from the tables before."""
     if not window.contexts:
         return 0.0, 0.0
     before, u = loss_of(inputs, outputs, window), outputs.copy()
@@ -36,7 +37,7 @@ def step(inputs: np.ndarray, outputs: np.ndarray, window: Window, rate: float) -
         change += g * u[item]
         outputs[item] += g * mean
     for a in window.contexts:
-        inputs[a] += change / len(window.contexts)
+        inputs[a] += change
     return before
 
 
@@ -65,22 +66,21 @@ def check(windows: list[Window], d: int = 8, negative: int = 3, rate: float = 0.
     assert results[2:].tolist() == [0, 0, sum(bool(w.contexts) for w in windows)]
 
 
-def test_the_referee_climbs_the_gradient() -> None:
-    window = Window(0, [1, 2, 2, 5], [3, 4, 4])
-    tables = [table.astype(np.float64) for table in random_tables(6)]
-    stepped = [table.copy() for table in tables]
-    step(*stepped, window, 1.0)
-    for which, (table, moved) in enumerate(zip(tables, stepped, strict=True)):
-        for place in np.ndindex(table.shape):
-            sides = []
-            for shift in (1e-5, -1e-5):
-                near = [t.copy() for t in tables]
-                near[which][place] += shift
-                sides.append(sum(loss_of(*near, window)))
-            assert moved[place] - table[place] == pytest.approx(-(sides[0] - sides[1]) / 2e-5, abs=1e-8)
+@pytest.mark.parametrize("contexts", [[1], [1, 2, 5], [1, 2, 2, 5]])
+def test_the_step_is_torch_autograd_s_gradient_the_inputs_as_many_times_as_there_are(contexts: list) -> None:
+    window = Window(0, contexts, [3, 4, 4])
+    before = random_tables(24)
+    v, u = (torch.tensor(table, dtype=torch.float64, requires_grad=True) for table in before)
+    scores = u[[window.centre, *window.noise]] @ v[contexts].mean(dim=0)
+    gain = torch.nn.functional.logsigmoid(scores * torch.tensor([1.0, -1.0, -1.0, -1.0])).sum()
+    gain.backward()
+    inputs, outputs, results = train([window], 24, 3, (0.5, 0.5))
+    assert results[:2].sum() == pytest.approx(-gain.item(), rel=1e-6)
+    np.testing.assert_allclose(inputs - before[0], 0.5 * len(contexts) * v.grad.numpy(), atol=1e-6)
+    np.testing.assert_allclose(outputs - before[1], 0.5 * u.grad.numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("d", [1, 3, 8, 32, 50, 64, 100, 128, 300])
+@pytest.mark.parametrize("d", [1, 8, 32, 50, 300])
 def test_one_window_of_any_vector_size_equals_the_referee(d: int) -> None:
     check([Window(0, [1, 2, 5], [3, 4, 6])], d)
 
@@ -88,7 +88,7 @@ def test_one_window_of_any_vector_size_equals_the_referee(d: int) -> None:
 @pytest.mark.parametrize("negative", [1, 4, 5, 6, 11, 23])
 def test_any_number_of_noise_items(negative: int) -> None:
     rng = np.random.default_rng(negative)
-    check([Window(0, [1, 2, 3, 4], rng.integers(1, N_ITEMS, negative).tolist())], negative=negative)
+    check([Window(0, [1, 2, 3, 4], rng.integers(1, N_ITEMS, negative).tolist())], 8, negative)
 
 
 def test_repeats_dropped_draws_and_windows_without_contexts() -> None:

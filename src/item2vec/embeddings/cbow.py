@@ -1,4 +1,9 @@
-"""Train windows as CBOW: the mean of a window's input rows against its centre and its noise."""
+"""Train windows as CBOW: the mean of a window's input rows against its centre and its noise.
+
+Every input row moves by the whole gradient of the mean, as in word2vec.c and gensim, not by the 1/m of it
+that the objective's own gradient has for each of m inputs. So the mean moves as far as one input of skip-gram
+does, however many clicks it has, and one learning rate suits both models.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +40,15 @@ def _take_mean(stride, tables, scratch, plan, i):  # type: ignore[no-untyped-def
 
 @njit(inline="always")
 def _step_mean(stride, tables, scratch, m, rate):  # type: ignore[no-untyped-def]
-    """One step from the tables as they are now; every input row gets its share of the mean's change."""
+    """One step from the tables as they are now; every input row gets the whole of the mean's change."""
     means = Tables(scratch.deltas, tables.outputs)
     blocks = len(scratch.targets) // TARGETS
     for block in range(blocks):
         step_input(stride, means, scratch, 0, block, 0, rate)
     for block in range(blocks):
         step_targets(stride, means, scratch, 1, block)
-    share = np.float32(1) / np.float32(m)
     for v in range(1, m + 1):
-        add_scaled_row(stride, share, scratch.deltas, 0, tables.inputs, scratch.inputs[v])
+        add_scaled_row(stride, np.float32(1), scratch.deltas, 0, tables.inputs, scratch.inputs[v])
 
 
 @njit(inline="always")
