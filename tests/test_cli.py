@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+import item2vec
+from item2vec import ItemVectors
 from item2vec.artifacts import RunFolder
 from item2vec.cli import app
 from item2vec.cli.show import booked_lines, brief, headline, long_term_lines, number
@@ -47,6 +51,7 @@ COMMANDS = (
     "show",
     "rollback",
     "compare",
+    "export",
 )
 
 
@@ -125,6 +130,54 @@ BAD = {
     "empty log": (["run", "{log}", "--set", "events.path={empty}"], 3, "empty"),
     "simulate below a file": (["simulate", "{file}/x/log"], 4, "tiny.toml"),
     "simulate in no disk": (["simulate", "/proc/x", "--users", "5"], 4, "choose another place"),
+    "export to nowhere": (["export", "tiny", "--runs-dir", "{runs}", "--format", "npy"], 2, "--to"),
+    "export as what": (["export", "tiny", "--format", "csv", "--to", "{new}"], 2, "parquet"),
+    "export no run": (
+        ["export", "no", "--runs-dir", "{runs}", "--format", "npy", "--to", "{new}"],
+        2,
+        "tiny",
+    ),
+    "export below a file": (
+        ["export", "tiny", "--runs-dir", "{runs}", "--format", "parquet", "--to", "{file}/x"],
+        4,
+        "cannot write {file}/x",
+    ),
+    "export into a folder": (
+        ["export", "tiny", "--runs-dir", "{runs}", "--format", "word2vec", "--to", "{runs}"],
+        2,
+        "this format is one file",
+    ),
+    "export over a file": (
+        ["export", "tiny", "--runs-dir", "{runs}", "--format", "projector", "--to", "{file}"],
+        2,
+        "tiny.toml is a file",
+    ),
+    "export an unknown column": (
+        [
+            "export",
+            "tiny",
+            "--runs-dir",
+            "{runs}",
+            "--format",
+            "projector",
+            "--to",
+            "{new}",
+            "--attribute",
+            "pric",
+        ],
+        2,
+        "no column 'pric'; it has item_id, market",
+    ),
+    "export binary parquet": (
+        ["export", "tiny", "--format", "parquet", "--binary", "--to", "{new}"],
+        2,
+        "--binary is of --format word2vec",
+    ),
+    "export attributes to npy": (
+        ["export", "tiny", "--format", "npy", "--attribute", "price", "--to", "{new}"],
+        2,
+        "--attribute is of --format projector",
+    ),
     "no runs dir": (["run", "{file}", "--runs-dir", "{file}/x"], 4, "--runs-dir"),
 }
 
@@ -135,15 +188,16 @@ def test_a_failure_is_one_plain_message_and_its_exit_code(tiny: Path, tmp_path: 
     log, empty = tmp_path / "log.toml", tmp_path / "empty.csv"
     log.write_text(f'[events]\npath = "{tmp_path}/none.csv"\n')
     empty.touch()
-    names = {"file": tiny, "runs": tiny.parent / "runs", "log": log, "empty": empty}
+    names = {"file": tiny, "runs": tiny.parent / "runs", "log": log, "empty": empty, "new": tmp_path / "new"}
     filled = [argument.format(**names) for argument in arguments]
     if filled[0] == "run" and "--runs-dir" not in filled and len(filled) > 1:
         filled += ["--runs-dir", str(tmp_path / "runs")]
     found, output, errors = call(*filled)
     assert (found, "Traceback" in errors) == (code, False), errors
-    assert message in errors
+    assert message.format(**names) in errors
     assert "\n" not in errors.strip() or code == 2
     assert output == ""
+    assert not names["new"].exists()
 
 
 def test_the_summary_says_where_everything_is(tiny: Path) -> None:
@@ -235,6 +289,56 @@ def test_show_verify_names_a_damaged_file(tiny: Path, tmp_path: Path) -> None:
     code, _, errors = call("show", folder.path, "--verify")
     assert code == 4
     assert str(path) in errors
+
+
+@pytest.mark.parametrize("format", ["word2vec", "word2vec --binary", "parquet", "npy"])
+def test_export_writes_the_vectors_of_the_release(tiny: Path, tmp_path: Path, format: str) -> None:
+    runs, to = tiny.parent / "runs", tmp_path / "out" / "vectors"
+    arguments = ["--runs-dir", runs, "--format", *format.split(), "--to", to]
+    code, output, errors = call("export", "tiny", *arguments)
+    assert code == 0, errors
+    assert output.split() == [str(len(item2vec.load(runs / "tiny").vectors)), "items", "×", "8", str(to)]
+    read = {
+        "word2vec": ItemVectors.load_word2vec_format,
+        "word2vec --binary": lambda path: ItemVectors.load_word2vec_format(path, binary=True),
+        "parquet": ItemVectors.load_parquet,
+        "npy": ItemVectors.load_npy,
+    }[format]
+    released, exported = item2vec.load(runs / "tiny").vectors, read(to)
+    assert exported.ids == released.ids
+    assert exported.vectors.tobytes() == released.vectors.tobytes()
+    if "word2vec" not in format:
+        assert exported.counts.tolist() == released.counts.tolist()
+        assert exported.context_vectors.tobytes() == released.context_vectors.tobytes()
+    assert call("export", "tiny", *arguments, "--quiet") == (0, "", "")
+
+
+def test_export_colours_the_projector_by_attributes(tiny: Path, tmp_path: Path) -> None:
+    runs = tiny.parent / "runs"
+    chosen = ["--attribute", "market", "--attribute", "price"]
+    code, _, errors = call(
+        "export", runs / "tiny", "--format", "projector", "--to", tmp_path / "map", *chosen
+    )
+    assert code == 0, errors
+    head, *rows = (tmp_path / "map" / "metadata.tsv").read_text().splitlines()
+    assert head.split("\t") == ["item_id", "count", "market", "price"]
+    assert [row.split("\t")[0] for row in rows] == item2vec.load(runs / "tiny").vectors.ids
+    (path,) = (runs / "tiny" / "objects").glob("index/*/items.parquet")
+    market = {row["item_id"]: row["market"] for row in pq.read_table(path).to_pylist()}
+    assert all(market[row.split("\t")[0]] == row.split("\t")[2] for row in rows)
+    assert len(set(market.values())) == 2
+    assert len((tmp_path / "map" / "vectors.tsv").read_text().splitlines()) == len(rows)
+
+
+def test_export_refuses_what_is_damaged(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny.parent / "runs" / "tiny", tmp_path / "tiny")
+    path = next((tmp_path / "tiny" / "objects").glob("embeddings/*/vectors/vectors.safetensors"))
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    code, _, errors = call("export", tmp_path / "tiny", "--format", "npy", "--to", tmp_path / "out")
+    assert code == 4
+    assert str(path) in errors
+    assert not (tmp_path / "out").exists()
 
 
 def test_simulate_writes_a_log_into_a_folder(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from item2vec.cli.compare import compare
+from item2vec.cli.export import export
 from item2vec.cli.options import (
     RUNS,
     Debug,
@@ -272,6 +273,7 @@ def show(
 
 
 app.command()(compare)
+app.command()(export)
 
 
 def main(arguments: list[str] | None = None) -> Any:

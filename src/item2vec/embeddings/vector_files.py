@@ -218,7 +218,7 @@ def new_files(folder: str | Path, names: Sequence[str]) -> Iterator[Path]:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; this format is a folder of {', '.join(names)}: name a folder")
-    scratch = folder / f".{os.getpid()}.part"
+    scratch, is_new = folder / f".{os.getpid()}.part", not folder.exists()
     try:
         scratch.mkdir(parents=True)
         yield scratch
@@ -230,6 +230,9 @@ def new_files(folder: str | Path, names: Sequence[str]) -> Iterator[Path]:
         raise _refused(folder, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):  # it is not empty: all went well
+                folder.rmdir()
 
 
 def _refused(path: Path, error: OSError) -> RunError:
