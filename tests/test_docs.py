@@ -116,6 +116,20 @@ def test_the_table_of_defaults_is_the_signature() -> None:
     assert differing == {name for name, *_ in rows if name in shared}
 
 
+def test_every_model_has_arguments_that_exist_and_a_test() -> None:
+    rows = re.findall(r"^\|[^|`]+\| `([^`]+)` \|[^|]+\| `(test_\w+)` \|$", README, re.MULTILINE)
+    assert len(rows) >= 7
+    tests = "".join(path.read_text() for path in (ROOT / "tests" / "embeddings").glob("test_*.py"))
+    known = {"Item2Vec": Item2Vec, "Cooccurrence": item2vec.Cooccurrence, "fit": Item2Vec.fit}
+    known["Sessions.from_lists"] = item2vec.Sessions.from_lists
+    for how, test in rows:
+        assert f"def {test}(" in tests, test
+        call = ast.parse(how, mode="eval").body
+        assert isinstance(call, ast.Call)
+        names = inspect.signature(known[ast.unparse(call.func)]).parameters
+        assert {keyword.arg for keyword in call.keywords} <= set(names), how
+
+
 def test_nothing_speaks_of_the_machine_it_was_written_on() -> None:
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     for name in done.stdout.splitlines():
