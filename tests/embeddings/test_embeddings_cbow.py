@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -196,6 +199,35 @@ def test_it_resumes_its_own_training_and_no_other(sessions: Sessions, tmp_path) 
         )
     model.fit(sessions, checkpoint_dir=tmp_path, show_progress=False)
     assert same(model.item_vectors_, fit(sessions, sg=0).item_vectors_)
+
+
+def test_odd_worlds_stay_finite() -> None:
+    rng = np.random.default_rng(0)
+    worlds = {
+        "one item": [[7, 7, 7]] * 5,
+        "all the same session": [[1, 2, 3]] * 200,
+        "one long session": [rng.integers(0, 50, 20_000).tolist()],
+        "two clicks": [[1, 2]],
+    }
+    for name, lists in worlds.items():
+        for params in ({"workers": 1}, {"workers": 3, "forward_only": True}):
+            model = fit(Sessions.from_lists(lists), sg=0, alpha=0.1, **params)
+            assert np.isfinite(model.item_vectors_.vectors).all(), name
+            assert np.isfinite(model.history_[-1]["loss"]), name
+
+
+def test_a_new_process_finds_its_machine_code() -> None:
+    program = """
+from item2vec.embeddings import Item2Vec
+from item2vec.embeddings.cbow import train_means
+from item2vec.sessions.container import Sessions
+Item2Vec(sg=0, epochs=1, workers=1).fit(Sessions.from_lists([["a", "b", "c"]]), show_progress=False)
+print(sum(train_means.stats.cache_hits.values()), sum(train_means.stats.cache_misses.values()))
+"""
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "1 0\n"
 
 
 def test_terms_that_it_does_not_have_are_refused_with_the_way_out() -> None:
