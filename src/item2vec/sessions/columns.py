@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,25 @@ def take_or_null(values: pa.ChunkedArray | pa.Array, rows: npt.NDArray[np.int32]
     values = one_array(values)
     padded = pa.concat_arrays([values, pa.nulls(1, values.type)])
     return padded.take(arrow_numbers(np.where(rows < 0, np.int32(len(values)), rows)))
+
+
+def market_array(names: Iterable[object]) -> pa.Array:
+    """Return market names as strings, a whole number as its digits, None as null.
+
+    Raises
+    ------
+    DataError
+        If a name is of another kind.
+    """
+    texts = []
+    for name in names:
+        if name is not None and (isinstance(name, bool) or not isinstance(name, str | int | np.integer)):
+            raise DataError(
+                f"the market of an item is {name!r}; it is a text or a whole number, and None or no entry"
+                " where it is unknown"
+            )
+        texts.append(None if name is None else str(name))
+    return pa.array(texts, pa.string())
 
 
 def first_known(*columns: pa.Array) -> pa.Array:

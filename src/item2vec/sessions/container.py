@@ -202,7 +202,7 @@ class Sessions:
         booked : iterable of sequences, optional
             The booked items of each session; default none.
         markets : mapping of item id to market name, optional
-            Goes before the market of the item table.
+            Goes before the market of the item table; a whole number is its digits.
         weights : sequence of float, shape (n_sessions,), optional
             Default 1.
         items : pyarrow.Table, optional
@@ -282,8 +282,9 @@ def _session_rows(session_numbers: Any, n_sessions: int) -> npt.NDArray[np.int64
 def _item_table(
     items: pa.Table | None, item_ids: pa.Array, markets: Mapping[ItemId, str] | None
 ) -> tuple[pa.Table | None, pa.Array]:
-    names = [markets.get(item) for item in item_ids.to_pylist()] if markets else [None] * len(item_ids)
-    known = col.first_known(pa.array(names, pa.string()))
+    known = pa.nulls(len(item_ids), pa.string())
+    if markets:
+        known = col.first_known(col.market_array(markets.get(item) for item in item_ids.to_pylist()))
     if items is None:
         return None, known
     table = col.align_items(items, item_ids)
