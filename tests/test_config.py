@@ -29,7 +29,7 @@ def test_an_almost_empty_file_gets_all_the_defaults(tmp_path: Path) -> None:
     assert config.simulate is None
     assert config.events.path == ("log.csv",)
     assert config.sessions.gap_minutes == 30
-    assert config.train == Item2Vec().get_params()
+    assert config.train == {**Item2Vec().get_params(), "checkpoint_every": 1}
 
 
 def test_every_section_is_read(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert config.stage_config("simulate")["start_date"] == "2025-03-01"
 
 
-def test_the_signature_of_the_estimator_is_the_only_list_of_train_keys() -> None:
-    names = set(inspect.signature(Item2Vec).parameters)
+def test_the_train_keys_are_the_estimator_s_and_how_often_it_is_saved() -> None:
+    names = {*inspect.signature(Item2Vec).parameters, "checkpoint_every"}
     assert set(section_models()["train"].model_fields) == names
     hashed = RunConfig.from_sections({"run": {"name": "a"}, "events": {"path": "x"}}).stage_config("train")
     assert set(hashed) == names - set(NOT_HASHED)

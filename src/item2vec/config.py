@@ -28,7 +28,7 @@ from item2vec.sessions import SessionsConfig
 from item2vec.settings import found_settings, nearest, refusal
 
 # How a result is computed, not what it is: these keys do not enter the hash of their stage.
-NOT_HASHED = ("engine", "workers", "device", "memory_limit")
+NOT_HASHED = ("engine", "workers", "device", "memory_limit", "checkpoint_every")
 LARGEST = 1_000_000
 """Bytes of a run file; a device or a pipe would be read for ever."""
 Section = TypeVar("Section", bound=BaseModel)
@@ -36,11 +36,15 @@ Section = TypeVar("Section", bound=BaseModel)
 
 @cache
 def train_model() -> type[BaseModel]:
-    """Return the model of ``[train]``, made from the estimator's signature, the only list of its settings."""
+    """Return the model of ``[train]``, made from the estimator's signature, the only list of its settings.
+
+    What a run decides about its `fit` comes on top: ``checkpoint_every``.
+    """
     fields: dict[str, Any] = {
         name: (parameter.annotation, parameter.default)
         for name, parameter in inspect.signature(Item2Vec, eval_str=True).parameters.items()
     }
+    fields["checkpoint_every"] = (int, 1)
     return create_model(
         "TrainConfig", __config__=ConfigDict(frozen=True, extra="forbid", strict=True), **fields
     )
@@ -74,7 +78,7 @@ class RunConfig:
     events, sessions, index, recommend, evaluate
         The stages' own settings.
     train : mapping
-        All keyword arguments of :class:`item2vec.Item2Vec`.
+        All keyword arguments of :class:`item2vec.Item2Vec`, and ``checkpoint_every``.
     gate : GateConfig
         What a new release may lose.
     """

@@ -41,11 +41,6 @@ def _is_number(low: float, above: bool = False) -> Callable[[Any], bool]:
     return check
 
 
-def is_count(x: Any) -> bool:
-    """Whether `x` is a whole number, numpy's included, of 1 or more."""
-    return isinstance(x, int | np.integer) and not isinstance(x, bool) and 1 <= int(x) <= MAX_INT
-
-
 def _is_bool(x: Any) -> bool:
     return isinstance(x, bool)
 
@@ -79,6 +74,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "workers": (lambda x: x is None or _is_int(1)(x), "a whole number of threads, or None for every core"),
     "seed": (_is_int(0), "a whole number, at least 0"),
+    "checkpoint_every": (_is_int(1), "a whole number of epochs, at least 1"),
 }
 
 
@@ -136,5 +132,5 @@ def check_fit(sessions: Any, validate: Any, init_vectors: Any, checkpoint_every:
             f"init_vectors is a {type(init_vectors).__name__}; it must be ItemVectors (ItemVectors.load, or"
             " ItemVectors.load_word2vec_format for another tool's)"
         )
-    if not is_count(checkpoint_every):
-        raise UsageError(f"checkpoint_every is {checkpoint_every!r}; it must be a whole number above 0")
+    every = checkpoint_every.item() if isinstance(checkpoint_every, np.generic) else checkpoint_every
+    check_hyperparameters({"checkpoint_every": every})

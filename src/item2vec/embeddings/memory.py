@@ -64,7 +64,8 @@ def check_memory(need: MemoryNeed, available: int | None = None) -> None:
     parts = (
         f"training {need.what} takes about {_size(need.total)} beside the sessions:"
         f" {_size(need.tables)} for the tables, {_size(need.copies)} for copies of them (start, finished"
-        f" epochs, checkpoint), {_size(need.threads)} for the threads, {_size(need.order)} for the order of the sessions"
+        f" epochs, checkpoint), {_size(need.threads)} for the threads, {_size(need.order)} for the order of"
+        " the sessions"
     )
     _log.info("%s; %s", parts, "available: unknown" if free is None else f"{_size(free)} are available")
     if free is not None and need.total > free:

@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,14 +186,17 @@ def train(
     """Train a model, going on where a killed run stopped, and save its vectors and its history."""
     from item2vec.embeddings import Item2Vec
 
-    model = Item2Vec(**settings)
+    chosen = dict(settings)
+    every = chosen.pop("checkpoint_every")
+    model = Item2Vec(**chosen)
+    fit = partial(model.fit, training, checkpoint_dir=checkpoints, checkpoint_every=every, show_progress=bars)
     try:
-        model.fit(training, checkpoint_dir=checkpoints, show_progress=bars)
+        fit()
     except (UsageError, CorruptArtifactError) as error:  # left by other settings, or damaged: start afresh
         if isinstance(error, ConfigError) or not checkpoints.exists():
             raise
         shutil.rmtree(checkpoints)
-        model.fit(training, checkpoint_dir=checkpoints, show_progress=bars)
+        fit()
     model.item_vectors_.save(out_dir / VECTORS)
     # No clock in an object: the same training must write the same bytes.
     history = [{key: entry[key] for key in entry if key != "tokens_per_second"} for entry in model.history_]
