@@ -209,7 +209,8 @@ def _lay_out(corpus, order, settings, plan, cursor, state):  # type: ignore[no-u
     return n, state
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+# _nrt=False: nothing is allocated, and counting references to every array took two thirds of the draws' time
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def draw_windows(corpus, noise, order, settings, plan, cursor):  # type: ignore[no-untyped-def]
     """Fill `plan` with sessions of `order` from the cursor on; return how many windows it has, 0 at the end.
 

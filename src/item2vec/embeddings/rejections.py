@@ -116,7 +116,7 @@ def _train_in_order(stride, tables, scratch, pairs, rates, losses):  # type: ign
 def _make_train_rejections(simd_version: str):  # type: ignore[no-untyped-def]
     """Define the kernel over a digest of its intrinsics: numba's cache sees this file and closures only."""
 
-    @njit(cache=True, nogil=True, error_model="numpy")
+    @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
     def train_rejections(stride, tables, scratch, pairs, rates, losses):  # type: ignore[no-untyped-def]
         """Train pairs, int32 (n, 2), one after another, the learning rate going from rates[0] to rates[1].
 

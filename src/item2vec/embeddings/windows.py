@@ -165,7 +165,7 @@ def _train_in_order(stride, tables, plan, scratch, n, negative, rates, results):
 def _make_train_windows(simd_version: str):  # type: ignore[no-untyped-def]
     """Define the kernel over a digest of its intrinsics: numba's cache sees this file and closures only."""
 
-    @njit(cache=True, nogil=True, error_model="numpy")
+    @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
     def train_windows(stride, tables, plan, scratch, n, negative, rates, results):  # type: ignore[no-untyped-def]
         """Train the first `n` windows of a plan, the learning rate going from rates[0] to rates[1].
 
