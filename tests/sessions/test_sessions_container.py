@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sessions_referee import Event, write_events
 
 from item2vec.errors import CorruptArtifactError, DataError, UsageError
-from item2vec.sessions import Sessions, sessionize
+from item2vec.sessions import Sessions, columns, sessionize
 from item2vec.sessions.artifact import clicks_schema, sessions_schema
 from item2vec.sessions.columns import number_ids
 
@@ -129,10 +129,12 @@ def test_take_refuses(three, numbers):
 ids = st.one_of(st.lists(st.lists(st.text(), min_size=1)), st.lists(st.lists(st.integers(-9, 9), min_size=1)))
 
 
-@given(ids, st.sampled_from([list, tuple, iter]))
+@given(ids, st.sampled_from([list, tuple, iter]), st.integers(1, 5))
 @settings(deadline=None)
-def test_lists_come_back_as_they_went_in(lists, kind):
-    sessions = Sessions.from_lists([kind(session) for session in lists], booked=lists[::-1])
+def test_lists_come_back_as_they_went_in(lists, kind, lists_at_once):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "_LISTS_AT_ONCE", lists_at_once)
+        sessions = Sessions.from_lists([kind(session) for session in lists], booked=lists[::-1])
     assert sessions.to_lists() == lists
     distinct = {item for session in lists for item in session}
     assert sessions.item_ids.to_pylist() == sorted(
@@ -143,10 +145,16 @@ def test_lists_come_back_as_they_went_in(lists, kind):
 
 
 def test_ids_in_several_arrays_are_numbered_together():
-    ids = pa.chunked_array([["c", "a"], [], ["b", "c"]], pa.string())
-    distinct, numbers = number_ids(ids)
+    distinct, numbers = number_ids([pa.array(ids, pa.string()) for ids in (["c", "a"], [], ["b", "c"])])
     assert distinct.to_pylist() == ["a", "b", "c"]
     assert numbers.tolist() == [2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(("lists", "booked"), [([["a"], ["b"], [1]], None), ([[1], [2]], [[], ["a"]])])
+def test_ids_of_two_types_far_apart_are_refused(lists, booked, monkeypatch):
+    monkeypatch.setattr(columns, "_LISTS_AT_ONCE", 1)
+    with pytest.raises(DataError, match="item ids are int and str"):
+        Sessions.from_lists(lists, booked=booked)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ import pyarrow.compute as pc
 
 from item2vec.arrow import arrow_numbers, arrow_values, numpy_numbers
 from item2vec.errors import DataError
+
+_LISTS_AT_ONCE = 4096
+_SIZED = (list, tuple, dict)
+_MIXED = "item ids are {}; they must all be strings or all be integers"
 
 
 def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -73,17 +78,38 @@ def item_id_array(ids: list[Any]) -> pa.Array:
     if all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
         return pa.array(ids, pa.int64())
     names = sorted(kind.__name__ for kind in kinds)
-    raise DataError(f"item ids are {' and '.join(names)}; they must all be strings or all be integers")
+    raise DataError(_MIXED.format(" and ".join(names)))
 
 
-def number_ids(ids: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int32]]:
-    """Return the distinct ids, ascending, and the position of each id in them; no id is null."""
-    encoded = pc.dictionary_encode(ids)
-    if isinstance(encoded, pa.ChunkedArray):  # more text than one array of strings holds
-        encoded = encoded.unify_dictionaries().combine_chunks()
+def flatten_ids(lists: Iterable[Iterable[Any]]) -> tuple[list[pa.Array], npt.NDArray[np.int64]]:
+    """Return the ids of many lists, one list after the other in arrays of :func:`item_id_array`, and lengths.
+
+    Python objects lie all over the memory: each block of them is fetched once and done with.
+    """
+    arrays, lengths = [], [np.zeros(0, np.int64)]
+    rest = iter(lists)
+    while block := [ids if isinstance(ids, _SIZED) else list(ids) for ids in islice(rest, _LISTS_AT_ONCE)]:
+        lengths.append(np.fromiter(map(len, block), np.int64, len(block)))
+        if flat := list(chain.from_iterable(block)):
+            arrays.append(item_id_array(flat))
+    return arrays, np.concatenate(lengths)
+
+
+def number_ids(arrays: Sequence[pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int32]]:
+    """Return the distinct ids of some arrays without nulls, ascending, and the position of each id in them.
+
+    Raises
+    ------
+    DataError
+        If some arrays hold strings and some integers.
+    """
+    if len({array.type for array in arrays}) > 1:
+        raise DataError(_MIXED.format("int and str"))
+    kind = arrays[0].type if arrays else pa.string()
+    encoded = pc.dictionary_encode(pa.chunked_array(arrays, kind)).unify_dictionaries().combine_chunks()
     order = pc.sort_indices(encoded.dictionary)
     positions = np.empty(len(order), np.int32)
-    positions[arrow_values(order, np.uint64)] = np.arange(len(order), dtype=np.int32)
+    positions[arrow_values(order, np.uint64)] = counter(len(order))
     return encoded.dictionary.take(order), positions[numpy_numbers(encoded.indices)]
 
 

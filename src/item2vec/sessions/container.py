@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -213,14 +213,14 @@ class Sessions:
         DataError
             If a session is empty, ids are of mixed types, or lengths differ.
         """
-        sequences = [s if type(s) in (list, tuple) else list(s) for s in lists]
-        bookings = [] if booked is None else [list(dict.fromkeys(ids)) for ids in booked]
-        if booked is not None and len(bookings) != len(sequences):
-            raise DataError(f"{len(sequences)} sessions but {len(bookings)} lists of booked items")
-        offsets = _ends(sequences)
-        booked_offsets = np.zeros_like(offsets) if booked is None else _ends(bookings)
-        flat = list(chain(chain.from_iterable(sequences), chain.from_iterable(bookings)))
-        item_ids, tokens = col.number_ids(col.item_id_array(flat))
+        clicked, lengths = col.flatten_ids(lists)
+        bookings, booked_lengths = col.flatten_ids(map(dict.fromkeys, () if booked is None else booked))
+        if booked is None:
+            booked_lengths = np.zeros_like(lengths)
+        if len(booked_lengths) != len(lengths):
+            raise DataError(f"{len(lengths)} sessions but {len(booked_lengths)} lists of booked items")
+        item_ids, tokens = col.number_ids(clicked + bookings)
+        offsets = col.offsets_of(lengths)
         table, names = _item_table(items, item_ids, markets)
         market_nums, market_names = col.encode_markets(names)
         return cls(
@@ -228,11 +228,9 @@ class Sessions:
             tokens=tokens[: offsets[-1]],
             offsets=offsets,
             booked=tokens[offsets[-1] :],
-            booked_offsets=booked_offsets,
-            weights=np.ones(len(sequences), np.float32)
-            if weights is None
-            else np.asarray(weights, np.float32),
-            session_ids=np.arange(len(sequences), dtype=np.int64),
+            booked_offsets=col.offsets_of(booked_lengths),
+            weights=np.ones(len(lengths), np.float32) if weights is None else np.asarray(weights, np.float32),
+            session_ids=np.arange(len(lengths), dtype=np.int64),
             markets=market_nums,
             market_names=market_names,
             items=table,
@@ -250,10 +248,6 @@ class Sessions:
         from item2vec.sessions.artifact import load_sessions
 
         return load_sessions(Path(path))
-
-
-def _ends(sequences: Sequence[Sequence[ItemId]]) -> npt.NDArray[np.int64]:
-    return col.offsets_of(np.fromiter(map(len, sequences), np.int64, len(sequences)))
 
 
 def _as_dtype(name: str, values: Any, dtype: Any) -> npt.NDArray[Any]:
