@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +252,45 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, format: str) -> 
     FILES[format](make(4), path)
     assert len(path.read_bytes()) < len(first)
     assert {p.name for p in path.parent.iterdir()} <= {"v", "v.counts"}
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
+    vectors = make()
+    vectors.save_parquet(tmp_path / "today")
+    (tmp_path / "current").symlink_to(tmp_path / "today")
+    make(3).save_parquet(tmp_path / "current")
+    assert (tmp_path / "current").is_symlink()
+    assert len(ItemVectors.load_parquet(tmp_path / "today")) == 3
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit((tmp_path / "pipe").read_bytes)
+        vectors.save_word2vec_format(tmp_path / "pipe")
+    vectors.save_word2vec_format(tmp_path / "file")
+    assert read.result() == (tmp_path / "file").read_bytes()
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> None:
+    (tmp_path / "full").symlink_to("/dev/full")
+    for save in FILES.values():
+        with pytest.raises(RunError, match=r"cannot write .*full: .*No space left"):
+            save(make(200), tmp_path / "full")
+    assert {p.name for p in tmp_path.iterdir()} <= {"full"}
+
+
+def test_an_export_imports_nothing_heavy(tmp_path: Path) -> None:
+    make().save(tmp_path / "v")
+    program = f"""
+import sys
+from item2vec import ItemVectors
+vectors = ItemVectors.load({str(tmp_path / "v")!r})
+vectors.save_parquet({str(tmp_path / "p")!r})
+vectors.save_npy({str(tmp_path / "n")!r})
+vectors.save_projector({str(tmp_path / "m")!r})
+vectors.save_word2vec_format({str(tmp_path / "w")!r})
+assert not {{"torch", "numba", "pandas", "sklearn"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize("format", FILES)

@@ -196,15 +196,22 @@ class VectorFiles:
 
 @contextmanager
 def new_file(path: str | Path) -> Iterator[Path]:
-    """Give a place to write to; only when all is written does it take the name `path`."""
+    """Give a place to write to; only when all is written does it take the name `path`.
+
+    A pipe or a device, such as /dev/stdout, is written to as it is, and a link stays one.
+    """
     path = Path(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; this format is one file: name it, as in {path / 'vectors'}")
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    target = path.resolve()
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            yield path
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield scratch
-        os.replace(scratch, path)
+        os.replace(scratch, target)
     except OSError as error:
         raise _refused(path, error) from error
     finally:

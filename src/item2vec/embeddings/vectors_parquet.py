@@ -49,10 +49,10 @@ def read(path: Path) -> tuple[Vocabulary, Rows, Rows | None]:
         return Vocabulary(_ids(table["item_id"]), _counts(table)), vectors, context
     except FileNotFoundError as e:
         raise SourceError(f"cannot read {path}: no such file") from e
-    except (OSError, pa.ArrowException) as e:
-        raise SourceError(f"cannot read {path} as Parquet: {e}") from e
     except DataError as e:
         raise SourceError(f"{path} holds no item vectors: it {e}") from e
+    except Exception as e:  # damage in the file's own description comes as whatever trips over it
+        raise SourceError(f"cannot read {path} as Parquet: {e}") from e
 
 
 def _ids(column: pa.ChunkedArray) -> pa.Array:
