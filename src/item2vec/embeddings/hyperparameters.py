@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from sys import float_info
@@ -28,13 +27,9 @@ def _is_int(low: int, high: int = MAX_INT) -> Callable[[Any], bool]:
     return check
 
 
-def _is_number(low: float, above: bool = False) -> Callable[[Any], bool]:
+def _is_number(low: float, above: bool = False, high: float = float_info.max) -> Callable[[Any], bool]:
     def check(x: Any) -> bool:
-        if (
-            isinstance(x, bool)
-            or not isinstance(x, int | float)
-            or not -float_info.max <= x <= float_info.max
-        ):
+        if isinstance(x, bool) or not isinstance(x, int | float) or not -float_info.max <= x <= high:
             return False
         return x > low if above else x >= low
 
@@ -53,13 +48,14 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "negative": (
         _is_int(1, MAX_NOISE),
-        f"a whole number, at least 1, at most {MAX_NOISE:,} (without noise all vectors collapse into one)",
+        f"a whole number, at least 1, at most {MAX_NOISE:,} (noise of the whole catalogue keeps the"
+        " vectors from collapsing into one; market_negative holds only items of one market apart)",
     ),
     "market_negative": (_is_int(0, MAX_NOISE), f"a whole number, at least 0, at most {MAX_NOISE:,}"),
     "epochs": (_is_int(1), "a whole number, at least 1"),
     "alpha": (_is_number(0, above=True), "a number above 0"),
     "min_alpha": (_is_number(0), "a number from 0 to alpha"),
-    "ns_exponent": (_is_number(-math.inf), "a finite number"),
+    "ns_exponent": (_is_number(-10, high=10), "a finite number from -10 to 10 (usual are -1 to 1)"),
     "sample": (_is_number(0), "a number, at least 0 (0 keeps every click)"),
     "min_count": (_is_int(1), "a whole number, at least 1"),
     "shrink_windows": (_is_bool, "true or false"),
@@ -124,13 +120,13 @@ def check_fit(sessions: Any, validate: Any, init_vectors: Any, checkpoint_every:
         raise UsageError(f"fit takes Sessions, not {type(sessions).__name__}; see Sessions.from_lists")
     if not (validate is None or callable(validate)):
         raise UsageError(
-            f"validate is a {type(validate).__name__}; it must be a function of ItemVectors that returns a"
-            " number, higher is better"
+            f"validate is of type {type(validate).__name__}; it must be a function of ItemVectors that"
+            " returns a number, higher is better"
         )
     if not (init_vectors is None or hasattr(init_vectors, "context_vectors")):
         raise UsageError(
-            f"init_vectors is a {type(init_vectors).__name__}; it must be ItemVectors (ItemVectors.load, or"
-            " ItemVectors.load_word2vec_format for another tool's)"
+            f"init_vectors is of type {type(init_vectors).__name__}; it must be ItemVectors"
+            " (ItemVectors.load, or ItemVectors.load_word2vec_format for another tool's)"
         )
     every = checkpoint_every.item() if isinstance(checkpoint_every, np.generic) else checkpoint_every
     check_hyperparameters({"checkpoint_every": every})

@@ -199,12 +199,12 @@ class Item2Vec(Estimator):
         state, writer = self._resume(checkpoint_dir, vocabulary, corpus, tables, validated)
         inputs, outputs = map(state.tensors.get, ("vectors", "context_vectors"), tables)
         run = training.Training(
+            callbacks=training.callback_list(callbacks),
             engine=opening.open_engine(params, corpus, settings, inputs, outputs),
             vocabulary=vocabulary,
             schedule=training.Schedule(self.alpha, self.min_alpha, self.epochs),
             state=state,
             validate=validate,
-            callbacks=training.callback_list(callbacks),
             checkpoint=writer,
             checkpoint_every=int(checkpoint_every),
             show_progress=show_progress,

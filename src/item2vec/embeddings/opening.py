@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 WIDEST = 2**31 - 1  # not the longest session: the size of a shrinking window is drawn from all of 1..window
 BYTES_PER_WINDOW = 32  # of a plan, beside its noise
+MAX_PASSES = 1_000_000
 MAX_INPUTS = 10_000
 """Inputs of one window: each click of a session of n makes up to n − 1 pairs, n² in all."""
 PAIRS_PER_SECOND = 1e7  # of one core, for words only
@@ -42,6 +43,11 @@ def window_settings(params: Mapping[str, Any], corpus: Corpus) -> WindowSettings
         raise UsageError(
             f"market_negative is {params['market_negative']} but no item has a market; give the items a"
             " market or set market_negative=0"
+        )
+    if corpus.weights.max() > MAX_PASSES:
+        raise UsageError(
+            f"the largest session weight is {corpus.weights.max():.3g}: so often is that session trained in"
+            f" one epoch (at most {MAX_PASSES:,}); scale the weights down to a mean of about 1"
         )
     longest = int(np.diff(corpus.offsets)[trainable_sessions(corpus)].max())
     whole = params["window"] == "session"

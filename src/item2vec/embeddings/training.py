@@ -164,9 +164,15 @@ class Training:
         )
 
     def _score(self, validate: Validate) -> float:
-        score = float(validate(self._item_vectors("")))
+        given = validate(self._item_vectors(""))
+        try:
+            score = float(given)
+        except (TypeError, ValueError):
+            score = math.nan
         if math.isnan(score):
-            raise UsageError("validate returned NaN; it must return a number, higher is better")
+            raise UsageError(
+                f"validate returned {given!r}; it must return a number (no NaN), higher is better"
+            )
         return score
 
     def _finished(self) -> bool:
