@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,15 @@ def number_pairs(rejections: Iterable[Any], vocabulary: Vocabulary) -> tuple[Pai
     if not isinstance(listed, Iterable) or isinstance(listed, str | bytes | dict):
         raise UsageError(f"rejections are pairs of item ids, [(a, b), …]; got {type(rejections).__name__}")
     pairs = list(listed)
-    for number, pair in enumerate(pairs):
-        if not isinstance(pair, tuple | list | np.ndarray) or len(pair) != 2:
-            raise UsageError(
-                f"rejections are pairs of item ids, [(a, b), …]; entry {number} is {str(pair)[:64]!r}"
-            )
-    ids = [item_id.item() if isinstance(item_id, np.generic) else item_id for p in pairs for item_id in p]
-    kind: type = str if vocabulary.id_type == "string" else int
-    if ids and not any(isinstance(item_id, kind) for item_id in ids):
+    others = {kind for kind in set(map(type, pairs)) if not issubclass(kind, tuple | list | np.ndarray)}
+    if others or not set(map(len, pairs)) <= {2}:
+        number = next(k for k, pair in enumerate(pairs) if type(pair) in others or len(pair) != 2)
+        raise UsageError(
+            f"rejections are pairs of item ids, [(a, b), …]; entry {number} is {str(pairs[number])[:64]!r}"
+        )
+    ids = list(chain.from_iterable(pairs))
+    kinds = (str,) if vocabulary.id_type == "string" else (int, np.integer)
+    if ids and not any(issubclass(found, kinds) for found in set(map(type, ids))):
         raise UsageError(
             f"the rejections name items by {type(ids[0]).__name__}, as in {ids[0]!r}; the ids of the sessions"
             f" are {vocabulary.id_type}: give both as one type"
@@ -68,9 +70,8 @@ def number_pairs(rejections: Iterable[Any], vocabulary: Vocabulary) -> tuple[Pai
 
 def epoch_pairs(pairs: Pairs, seed: int, epoch: int, workers: int) -> list[Pairs]:
     """Shuffle the pairs by (seed, epoch) and deal them out, one contiguous (m, 2) array per thread."""
-    order = np.random.default_rng(np.random.SeedSequence([seed, epoch], spawn_key=(1,))).permutation(
-        len(pairs)
-    )
+    source = np.random.SeedSequence([seed, epoch], spawn_key=(1,))  # not the one that shuffles the sessions
+    order = np.random.default_rng(source).permutation(len(pairs))
     return [np.ascontiguousarray(part) for part in np.array_split(pairs[order], workers)]
 
 
