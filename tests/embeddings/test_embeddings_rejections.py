@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,6 +182,36 @@ def test_no_rejections_change_nothing_and_some_do() -> None:
     assert same(pushed.item_vectors_, twice.item_vectors_)
 
 
+FIT = """
+import json
+from item2vec.embeddings import Item2Vec, rejections
+from item2vec.sessions.container import Sessions
+sessions = Sessions.from_lists([["a", "b", "c"], ["c", "d"]] * 5)
+model = Item2Vec(vector_size=32, epochs=2, workers=1).fit(
+    sessions, rejections=[("a", "b"), ("c", "d"), ("a", "d")], show_progress=False
+)
+stats = rejections.train_rejections.stats
+found = {"misses": sum(stats.cache_misses.values()), "hits": sum(stats.cache_hits.values())}
+print(json.dumps(found | {"row": model.item_vectors_["a"].tobytes().hex()}))
+"""
+
+
+def test_a_new_process_finds_the_machine_code_and_learns_the_same_bytes() -> None:
+    first, second = (
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-W", "error", "-c", FIT],
+                env={**os.environ, "PYTHONHASHSEED": seed},
+                capture_output=True,
+                check=True,
+            ).stdout
+        )
+        for seed in ("1", "2")
+    )
+    assert (second["misses"], second["hits"]) == (0, 1)
+    assert first["row"] == second["row"]
+
+
 def test_the_loss_has_a_term_of_its_own() -> None:
     sessions = Sessions.from_lists([[0, 1], [2, 3]] * 50)
     model = small(epochs=1, alpha=1e-12, min_alpha=0.0).fit(
@@ -196,7 +231,7 @@ def test_an_epoch_without_a_window_visits_the_pairs_too() -> None:
     assert model.history_[1]["rejection"] == pytest.approx(2 * np.log(2), rel=1e-2)
 
 
-def test_other_rejections_are_another_training(tmp_path: Any) -> None:
+def test_other_rejections_are_another_training(tmp_path: Path) -> None:
     sessions = Sessions.from_lists(cluster_lists(100))
     pairs = [(0, 1), (2, 3)]
     options = {"show_progress": False, "checkpoint_dir": tmp_path}
