@@ -147,11 +147,13 @@ def training_need(
     n_inputs = inputs_per_window(settings, longest)
     scratch = (n_inputs + 1) * (8 + row) + n_inputs * 4 * (n_noise + TARGETS)
     kept = 2 if validated else 1
-    written = 2 * kept if saved else 0  # safetensors copies them once, and once more into one body
+    copies = max(
+        1 + kept, 3 * kept if saved else 0
+    )  # a checkpoint's body is made twice, in Rust and in Python
     return MemoryNeed(
         what=f"{n_items:,} items × {size} numbers",
         tables=2 * (n_items + workers) * row,
-        copies=(1 + kept + written) * 2 * 4 * n_items * size,
+        copies=copies * 2 * 4 * n_items * size,
         threads=workers * (plan + scratch),
         order=6 * 8 * len(lengths),
     )
