@@ -26,6 +26,7 @@ class Run:
     n_clicks: int  # trained, over all epochs
     n_pairs: float  # trained window pairs over all epochs; 0 where the trainer does not tell
     vectors: Callable[[], ItemVectors]
+    writing: float = 0.0  # wall, of a file to train from
 
     @property
     def speed(self) -> float:
@@ -56,13 +57,14 @@ def gensim(lists: Lists, from_file: bool, **params: Any) -> Run:
             corpus.writelines(" ".join(session) + "\n" for session in lists)
             corpus.flush()
             source = {"corpus_file": corpus.name}
+        writing = time.perf_counter() - start
         model.build_vocab(**source)
         words = {"total_words": model.corpus_total_words} if from_file else {}
         trained = time.perf_counter()
         model.train(**source, total_examples=model.corpus_count, epochs=model.epochs, **words)
     end, cpu = time.perf_counter(), time.process_time() - cpu
     n_clicks = model.corpus_total_words * model.epochs
-    return Run(end - start, cpu, end - trained, n_clicks, 0.0, partial(_vectors, model))
+    return Run(end - start, cpu, end - trained, n_clicks, 0.0, partial(_vectors, model), writing)
 
 
 def _vectors(model: Any) -> ItemVectors:
