@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from item2vec.embeddings.torch_steps import Block, Pairs, Windows
+from item2vec.embeddings.torch_steps import CHUNK, Block, Pairs, Windows
 from item2vec.embeddings.windows import Plan
 
-FACTORS_PER_STEP = 1 << 24  # one per window, input and target: 64 MB; wide windows take fewer at a time
+FACTORS_PER_STEP = 1 << 22  # one per window, position and target: 16 MB; wide windows take fewer at a time
 
 
 def send(array: npt.NDArray[Any], device: torch.device) -> Tensor:
@@ -54,7 +55,7 @@ class PlanOnDevice:
 
     def batches(self, size: int) -> Iterator[tuple[Windows | None, tuple[Pairs, ...]]]:
         """Yield the windows and the booked pairs of up to `size` windows at a time, in order."""
-        widest = 1 + int(self._left.max()) + int(self._right.max())
+        widest = CHUNK + int(self._left.max()) + int(self._right.max())
         size = max(1, min(size, FACTORS_PER_STEP // (widest * (1 + self.plan.noise.shape[1]))))
         for first in range(0, self.n, size):
             last = min(first + size, self.n)
@@ -62,27 +63,34 @@ class PlanOnDevice:
 
     def _windows(self, first: int, last: int) -> Windows | None:
         left, right = int(self._left[first:last].max()), int(self._right[first:last].max())
-        band = left + 1 + right
-        if band == 1:
+        if left + right == 0:
             return None
-        stretch = torch.arange(first - left, last + right, device=self.device)
+        n_chunks, reach = -(-(last - first) // CHUNK), left + CHUNK + right
+        centres = torch.arange(first, first + n_chunks * CHUNK, device=self.device)
+        there = (centres < last).view(n_chunks, CHUNK, 1)
+        centres = centres.clamp(max=last - 1)
+        stretch = torch.arange(first - left, first + n_chunks * CHUNK + right, device=self.device)
         items = self.items.index_select(0, stretch.clamp(0, self.n - 1))
-        shape, strides = (last - first, band), (1, 1)
-        positions, contexts = stretch.as_strided(shape, strides), self.contexts[first:last]
-        seen = (positions >= contexts[:, :1]) & (positions < contexts[:, 1:])
-        seen[:, left] = False
-        noise = self.noise[first:last]
-        signs = torch.where(noise < 0, 0.0, -1.0)
-        centres = self.items[first:last, None]
-        targets = torch.cat((centres, noise.clamp(min=0)), 1)
-        signs = torch.cat((torch.ones_like(centres, dtype=signs.dtype), signs), 1)
+
+        def per_window(of: Tensor) -> Tensor:
+            return of.index_select(0, centres).view(n_chunks, CHUNK, -1)
+
+        positions = stretch.as_strided((n_chunks, reach, 1), (CHUNK, 1, 1))
+        start, stop = per_window(self.contexts).transpose(1, 2)[:, None].unbind(2)
+        seen = (positions >= start) & (positions < stop) & there.view(n_chunks, 1, CHUNK)
+        seen &= positions != centres.view(n_chunks, 1, CHUNK)
+        targets = torch.cat((per_window(self.items), per_window(self.noise)), 2)
+        signs = torch.where((targets >= 0) & there, -1.0, 0.0)
+        signs[:, :, 0].neg_()
+        targets.clamp_(min=0)
         k = 1 + self.negative
-        blocks = [Block(targets[:, :k], signs[:, :k], seen.float())]
-        if noise.shape[1] > self.negative:
-            market = self.markets[first:last, None]
-            there = self.item_markets.index_select(0, items).as_strided(shape, strides) == market
-            blocks.append(Block(targets[:, k:], signs[:, k:], (seen & there & (market >= 0)).float()))
-        return Windows(items, tuple(blocks), self.rates[first:last])
+        blocks = [Block(targets[:, :, :k], signs[:, :, :k], _unseen(seen))]
+        if targets.shape[2] > k:
+            markets = per_window(self.markets).transpose(1, 2)
+            theirs = self.item_markets.index_select(0, items).as_strided(positions.shape, positions.stride())
+            seen &= (theirs == markets) & (markets >= 0)
+            blocks.append(Block(targets[:, :, k:], signs[:, :, k:], _unseen(seen)))
+        return Windows(items, tuple(blocks), per_window(self.rates)[:, :, 0])
 
     def _booked(self, first: int, last: int) -> tuple[Pairs, ...]:
         """Eq. 4: each click's input row and its session's booked output rows, 1/n each, but for its own."""
@@ -105,6 +113,10 @@ class PlanOnDevice:
                 rates=self.rates[send(windows[kept], self.device)],
             ),
         )
+
+
+def _unseen(seen: Tensor) -> Tensor:
+    return torch.where(seen, 0.0, -math.inf)
 
 
 def rejected_batches(

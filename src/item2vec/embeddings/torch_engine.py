@@ -178,7 +178,7 @@ class TorchEngine:
             if batch is not None:
                 results[0] += block_losses[0][0]
                 results[1] += block_losses[0][1:].sum()
-                results[4] += batch.blocks[0].inputs.sum(dtype=torch.float64)
+                results[4] += (batch.blocks[0].unseen == 0).sum()
             for losses in block_losses[1:]:
                 results[3] += losses.sum()
             for loss in pair_losses:

@@ -1,10 +1,11 @@
 """One stochastic gradient step over many windows and pairs at once, in torch on any device: eq. 3, 4, 5, 8-9.
 
 Gradients are written out by hand and only rows that take part are read or written. All come from the tables
-before the step, so one window changes the tables as the numba engine does. Many windows at once would add up
-thousands of stale gradients of a popular item's row. Therefore each row has a step length of its own: the
-logistic loss of row u has a curvature of at most L = ¼ Σ ‖x‖² over the rows x that u meets (σ′ ≤ ¼), and a
-step of `rate` is shortened to 1/L where it is longer. Rows with rate·L ≤ 1 take the plain step.
+before the step, so one window changes the tables as the numba engine does. But the gradients of many windows
+add up, and a popular item's row would be thrown far beyond where they pointed. Therefore each row has a step
+length of its own. On the way down, the loss of row u has a curvature of at most L = Σ c·‖x‖² over the rows x
+that u meets, where c is the largest σ′ from the pair's score on; gradient descent is stable up to steps of
+2/L, and a learning rate above that is shortened to it, for this row and this step.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import softplus
+
+LONGEST_STEP = 2.0  # in 1/L
+CHUNK = 8  # windows: larger ones waste more of their products, smaller ones make them too small to be fast
 
 
 class Tables(NamedTuple):
@@ -24,19 +28,22 @@ class Tables(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Targets that every window of a batch sets against some of its inputs."""
+    """Targets that every window sets against some of the inputs of its chunk."""
 
-    targets: Tensor  # (n, k) item numbers; any where the sign is 0
-    signs: Tensor  # (n, k) +1 pulls, −1 pushes, 0 is not there
-    inputs: Tensor  # (n, band) 1 where the input takes part, else 0
+    targets: Tensor  # (n_chunks, CHUNK, k) item numbers; any where the sign is 0
+    signs: Tensor  # (n_chunks, CHUNK, k) +1 pulls, −1 pushes, 0 is not there
+    unseen: Tensor  # (n_chunks, reach, CHUNK) 0 where the window takes the position as its input, else −∞
 
 
 class Windows(NamedTuple):
-    """A stretch of n windows; window i may see the positions i .. i + band − 1 of `items`."""
+    """Windows in chunks of `CHUNK`; chunk c sees the positions c·CHUNK .. c·CHUNK + reach − 1 of `items`.
 
-    items: Tensor  # (n + band − 1,) item numbers
+    Within a chunk every position meets every target, in one matrix product; what is no pair is masked.
+    """
+
+    items: Tensor  # ((n_chunks − 1) · CHUNK + reach,) item numbers
     blocks: tuple[Block, ...]
-    rates: Tensor  # (n,) learning rates
+    rates: Tensor  # (n_chunks, CHUNK) learning rates
 
 
 class Pairs(NamedTuple):
@@ -101,45 +108,45 @@ def _block_gradients(
     tables: Tables, rows: Tensor, windows: Windows, block: Block
 ) -> tuple[Gradients, Gradients, Tensor]:
     """Return the gradients of the inputs (per position), of the targets, and the loss per column."""
-    n, k = block.targets.shape
-    band, d = block.inputs.shape[1], rows.shape[1]
-    targets = tables.outputs.index_select(0, block.targets.reshape(-1)).view(n, k, d)
-    views = rows.as_strided((n, band, d), (d, d, 1))
-    scores = torch.bmm(views, targets.transpose(1, 2)).mul_(block.signs[:, None])
+    n, reach, _ = block.unseen.shape
+    k, d = block.targets.shape[2], rows.shape[1]
+    numbers = block.targets.reshape(-1)
+    targets = tables.outputs.index_select(0, numbers).view(n, CHUNK * k, d)
+    inputs = rows.as_strided((n, reach, d), (CHUNK * d, d, 1))
+    wrong = torch.bmm(inputs, targets.transpose(1, 2)).view(n, reach, CHUNK, k)
+    wrong.mul_(-block.signs[:, None]).add_(block.unseen[..., None])
     there = block.signs.abs()
-    losses = torch.matmul(block.inputs[:, None], logsigmoid(scores)).squeeze(1)
-    loss = -(losses * there).sum(0, dtype=torch.float64)
-    rates = block.inputs * windows.rates[:, None]
-    pull = torch.sigmoid(scores.neg_()).mul_(rates[:, :, None]).mul_(block.signs[:, None])
+    loss = (softplus(wrong).sum(1) * there).sum((0, 1), dtype=torch.float64)
+    pull = wrong.sigmoid_()
+    curvature = _curvature(pull)
+    curvature.mul_((there * windows.rates[:, :, None])[:, None])
+    pull.mul_((block.signs * windows.rates[:, :, None])[:, None])
+    pull, curvature = pull.view(n, reach, CHUNK * k), curvature.view(n, reach, CHUNK * k)
 
-    norms = (targets.square().sum(2) * there).sum(1, keepdim=True)
-    curved = _per_position((rates * norms)[:, :, None], torch.ones_like(norms)[:, :, None])[:, 0]
-    of_inputs = Gradients(windows.items, _per_position(pull, targets), curved / 4)
+    norms = targets.square().sum(2, keepdim=True)
+    changes = _join(torch.bmm(pull, targets))
+    of_inputs = Gradients(windows.items, changes, _join(torch.bmm(curvature, norms))[:, 0])
 
-    norms = rows.square().sum(1).as_strided((n, band), (1, 1))
-    curved = (rates * norms).sum(1, keepdim=True) * there
-    changes = torch.bmm(pull.transpose(1, 2), views)
-    of_outputs = Gradients(block.targets.reshape(-1), changes.view(n * k, d), curved.reshape(-1) / 4)
-    return of_inputs, of_outputs, loss
+    norms = rows.square().sum(1).as_strided((n, reach, 1), (CHUNK, 1, 1))
+    changes = torch.bmm(pull.transpose(1, 2), inputs).view(-1, d)
+    curved = torch.bmm(curvature.transpose(1, 2), norms).view(-1)
+    return of_inputs, Gradients(numbers, changes, curved), loss
 
 
-def _per_position(factors: Tensor, targets: Tensor) -> Tensor:
-    """Sum over the windows i that see a position p: factors[i, p − i] @ targets[i], (n + band − 1, d).
+def _curvature(wrong: Tensor) -> Tensor:
+    """The largest σ′ on the way from σ(x) = `wrong` down to 0: ¼ as long as more than half of it is wrong."""
+    half = wrong.clamp(max=0.5)
+    return half.sub_(half * half)
 
-    Factors (n, band, k) and targets (n, k, d) are padded with empty windows on either side; then what belongs
-    to one position is a regular pattern in memory, and no row per window and position is ever written.
-    """
-    n, band, k = factors.shape
-    d = targets.shape[2]
-    padded = factors.new_zeros((n + 2 * band - 2, band, k))
-    padded[band - 1 : band - 1 + n] = factors
-    skewed = padded.as_strided(
-        (n + band - 1, band, k), (band * k, (band - 1) * k or k, 1), (band - 1) * k
-    ).reshape(n + band - 1, 1, band * k)
-    beside = targets.new_zeros((n + 2 * band - 2, k, d))
-    beside[band - 1 : band - 1 + n] = targets
-    views = beside.as_strided((n + band - 1, band * k, d), (k * d, d, 1))
-    return torch.bmm(skewed, views).squeeze(1)
+
+def _join(parts: Tensor) -> Tensor:
+    """Add up what overlapping chunks (n, reach, d) have for one position, ((n − 1) · CHUNK + reach, d)."""
+    n, reach, d = parts.shape
+    whole = parts.new_zeros((n + -(-reach // CHUNK) - 1, CHUNK, d))
+    for first in range(0, reach, CHUNK):
+        some = parts[:, first : first + CHUNK]
+        whole[first // CHUNK : first // CHUNK + n, : some.shape[1]] += some
+    return whole.view(-1, d)[: (n - 1) * CHUNK + reach]
 
 
 def _pair_gradients(tables: Tables, pairs: Pairs) -> tuple[Gradients, Gradients, Tensor]:
@@ -147,20 +154,20 @@ def _pair_gradients(tables: Tables, pairs: Pairs) -> tuple[Gradients, Gradients,
     v = tables.inputs.index_select(0, pairs.inputs)
     u = tables.outputs.index_select(0, pairs.outputs)
     scores = (v * u).sum(1) * pairs.signs
-    loss = -(logsigmoid(scores) * pairs.weights).sum(dtype=torch.float64)
-    rates = pairs.rates * pairs.weights
-    pull = (torch.sigmoid(-scores) * rates * pairs.signs)[:, None]
-    of_inputs = Gradients(pairs.inputs, pull * u, rates * u.square().sum(1) / 4)
-    of_outputs = Gradients(pairs.outputs, pull * v, rates * v.square().sum(1) / 4)
+    loss = (softplus(-scores) * pairs.weights).sum(dtype=torch.float64)
+    wrong, rates = torch.sigmoid(-scores), pairs.rates * pairs.weights
+    pull, curvature = (wrong * rates * pairs.signs)[:, None], rates * _curvature(wrong)
+    of_inputs = Gradients(pairs.inputs, pull * u, curvature * u.square().sum(1))
+    of_outputs = Gradients(pairs.outputs, pull * v, curvature * v.square().sum(1))
     return of_inputs, of_outputs, loss
 
 
 def _apply(table: Tensor, curvature: Tensor, gradients: list[Gradients]) -> None:
-    """Add the changes to a table's rows, each row's step shortened to 1/L where it would be longer."""
+    """Add the changes to a table's rows, no row's step longer than `LONGEST_STEP` / L."""
     for some in gradients:
         curvature.index_add_(0, some.rows, some.curvature)
     for some in gradients:
-        shorter = curvature.index_select(0, some.rows).clamp_(min=1).reciprocal_()
+        shorter = LONGEST_STEP / curvature.index_select(0, some.rows).clamp_(min=LONGEST_STEP)
         table.index_add_(0, some.rows, some.changes.mul_(shorter[:, None]))
     for some in gradients:
         curvature.index_fill_(0, some.rows, 0)
