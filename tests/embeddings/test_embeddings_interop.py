@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from item2vec.embeddings import ItemVectors, vectors_npy
+from item2vec.embeddings.vector_files import new_file, new_files
 from item2vec.errors import DataError, RunError, SourceError, UsageError
 from item2vec.vocabulary import Vocabulary
 
@@ -75,7 +76,8 @@ def item_vectors(draw: st.DrawFn) -> ItemVectors:
     ids = draw(st.lists(draw(st.sampled_from([word, number])), min_size=1, max_size=5, unique=True))
     d = draw(st.integers(1, 4))
     bits = st.integers(0, 2**32 - 1).map(lambda b: struct.unpack("<f", struct.pack("<I", b))[0])
-    value = bits.filter(np.isfinite)
+    nine_digits = st.floats(1000, 1024, width=32)  # eight do not tell these apart
+    value = bits.filter(np.isfinite) | nine_digits
     tables = [
         np.array([[draw(value) for _ in range(d)] for _ in ids], np.float32)
         for _ in range(draw(st.integers(1, 2)))
@@ -268,6 +270,14 @@ def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
     vectors.save_word2vec_format(tmp_path / "file")
     assert read.result() == (tmp_path / "file").read_bytes()
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("door", [new_file, lambda path: new_files(path, ("x",))])
+def test_what_breaks_off_leaves_nothing(tmp_path: Path, door: Callable[..., Any]) -> None:
+    with pytest.raises(KeyboardInterrupt), door(tmp_path / "v") as place:
+        (place / "x" if place.is_dir() else place).write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> None:
