@@ -274,9 +274,13 @@ def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("door", [new_file, lambda path: new_files(path, ("x",))])
 def test_what_breaks_off_leaves_nothing(tmp_path: Path, door: Callable[..., Any]) -> None:
-    with pytest.raises(KeyboardInterrupt), door(tmp_path / "v") as place:
-        (place / "x" if place.is_dir() else place).write_bytes(b"half")
-        raise KeyboardInterrupt
+    def break_off() -> None:
+        with door(tmp_path / "v") as place:
+            (place / "x" if place.is_dir() else place).write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
     assert not list(tmp_path.iterdir())
 
 
