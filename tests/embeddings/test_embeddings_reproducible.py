@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-from cluster_world import cluster_lists, fit, same, small
+from cluster_world import CLUSTER, cluster_lists, cluster_share, fit, same, small
 
 from item2vec.embeddings import ItemVectors
 from item2vec.embeddings.initial_rows import initial_rows, item_keys
@@ -24,6 +29,52 @@ def test_one_thread_and_a_seed_give_the_same_bytes(sessions: Sessions) -> None:
     one, again = fit(sessions), fit(sessions)
     assert same(one.item_vectors_, again.item_vectors_)
     assert not same(one.item_vectors_, fit(sessions, seed=2).item_vectors_)
+
+
+def digests(hash_seed: str) -> str:
+    """What a process of its own learns with one worker, from ids and markets whose hashes are salted."""
+    program = (
+        "import hashlib, numpy as np; from cluster_world import CLUSTER, cluster_lists, small\n"
+        "from item2vec.sessions.container import Sessions\n"
+        "lists = [[f'item {k}' for k in session] for session in cluster_lists(300)]\n"
+        "markets = {i: f'market {i[-1]}' for i in {i for session in lists for i in session}}\n"
+        "booked = [session[-1:] for session in lists]\n"
+        "sessions = Sessions.from_lists(lists, booked=booked, markets=markets)\n"
+        "for engine in ('numba', 'torch'):\n"
+        "    model = small(engine=engine, device='cpu', market_negative=2)\n"
+        "    model.fit(sessions, rejections={(s[0], s[-1]): 0 for s in lists}.keys(), show_progress=False)\n"
+        "    vectors = model.item_vectors_\n"
+        "    tables = vectors.vectors.tobytes() + vectors.context_vectors.tobytes()\n"
+        "    print(hashlib.sha256(tables + repr(vectors.ids).encode()).hexdigest())\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_two_processes_learn_the_same_bytes_whatever_python_s_hashes_are() -> None:
+    one, other = digests("1"), digests("2")
+    assert one == other
+    assert len(set(one.split())) == 2
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_more_workers_stay_in_the_band_of_one(sessions: Sessions, workers: int) -> None:
+    """Lock-free: other bytes, the same quality in the mean of five seeds: known clusters, loss."""
+    shares, losses = {}, {}
+    for threads in (1, workers):
+        models = [fit(sessions, epochs=6, workers=threads, seed=seed) for seed in range(5)]
+        shares[threads] = np.array([cluster_share(model.item_vectors_) for model in models])
+        losses[threads] = np.array([model.history_[-1]["loss"] for model in models])
+    assert shares[1].min() > 0.9
+    assert abs(shares[workers].mean() - shares[1].mean()) < 0.02
+    assert abs(losses[workers].mean() / losses[1].mean() - 1) < 0.02
+    assert shares[workers].min() > shares[1].min() - 0.03
 
 
 def test_ids_of_either_type_work() -> None:
@@ -83,6 +134,30 @@ def test_init_vectors_are_where_known_items_start(sessions: Sessions) -> None:
     np.testing.assert_allclose(start.context_vectors[rows], init.context_vectors, atol=1e-5)
     others = [i for i in start.ids if i not in init]
     np.testing.assert_allclose(start[others], usual[others], atol=1e-5)
+
+
+def test_new_items_join_the_vectors_that_are_there() -> None:
+    """Planted: yesterday's clusters lack every fifth item; today's few sessions bring them home."""
+    lists = cluster_lists(4000)
+    yesterday = fit(Sessions.from_lists([[k for k in s if k % 5] or [1, 2] for s in lists]), epochs=10)
+    today = Sessions.from_lists(cluster_lists(400, seed=7))
+    cold = fit(today, epochs=3).item_vectors_
+    warm = small(epochs=3).fit(today, init_vectors=yesterday.item_vectors_, show_progress=False).item_vectors_
+    old = [item for item in warm.ids if item % 5]
+    new = [item for item in warm.ids if item % 5 == 0]
+    assert len(new) > 30
+    before, after = yesterday.item_vectors_[old], warm[old]
+    cosines = (before * after).sum(axis=1)
+    cosines /= np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    assert np.median(cosines) > 0.9  # old items stay about where they were
+    homes = {
+        name: np.mean(
+            [other // CLUSTER == item // CLUSTER for item in new for other, _ in v.most_similar(item, topn=5)]
+        )
+        for name, v in (("cold", cold), ("warm", warm))
+    }
+    assert homes["warm"] > 0.85
+    assert homes["warm"] > homes["cold"] + 0.1
 
 
 def test_init_vectors_must_fit(sessions: Sessions) -> None:
