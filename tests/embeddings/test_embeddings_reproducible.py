@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cluster_world import CLUSTER, cluster_lists, cluster_share, fit, same, small
+from cluster_world import CLUSTER, cluster_lists, cluster_share, fit, same, shuffled, small
 
 from item2vec.embeddings import ItemVectors
 from item2vec.embeddings.initial_rows import initial_rows, item_keys
@@ -64,17 +64,22 @@ def test_two_processes_learn_the_same_bytes_whatever_python_s_hashes_are() -> No
 
 
 @pytest.mark.parametrize("workers", [2, 4])
-def test_more_workers_stay_in_the_band_of_one(sessions: Sessions, workers: int) -> None:
-    """Lock-free: other bytes, the same quality in the mean of five seeds: known clusters, loss."""
+def test_more_workers_stay_in_the_band_of_one(workers: int) -> None:
+    """Lock-free: other bytes, the same quality in the mean of five seeds.
+
+    In a world with as many random sessions as true ones, trained so shortly that a fifth is still wrong.
+    Between seeds the share varies by 0.025 (one standard deviation), so two means of five differ by 0.016.
+    """
+    lists = cluster_lists(600)
+    noisy = Sessions.from_lists(lists + shuffled(lists))
     shares, losses = {}, {}
     for threads in (1, workers):
-        models = [fit(sessions, epochs=6, workers=threads, seed=seed) for seed in range(5)]
-        shares[threads] = np.array([cluster_share(model.item_vectors_) for model in models])
-        losses[threads] = np.array([model.history_[-1]["loss"] for model in models])
-    assert shares[1].min() > 0.9
-    assert abs(shares[workers].mean() - shares[1].mean()) < 0.02
-    assert abs(losses[workers].mean() / losses[1].mean() - 1) < 0.02
-    assert shares[workers].min() > shares[1].min() - 0.03
+        models = [fit(noisy, workers=threads, seed=seed) for seed in range(5)]
+        shares[threads] = np.mean([cluster_share(model.item_vectors_) for model in models])
+        losses[threads] = np.mean([model.history_[-1]["loss"] for model in models])
+    assert 0.7 < shares[1] < 0.95
+    assert abs(shares[workers] - shares[1]) < 0.06
+    assert abs(losses[workers] / losses[1] - 1) < 0.01
 
 
 def test_ids_of_either_type_work() -> None:
