@@ -208,7 +208,7 @@ def test_wide_windows_take_fewer_at_a_time_and_learn_the_same(monkeypatch: pytes
     windows, (inputs, outputs) = random_windows(40, seed=3), random_tables(8)
     plan = as_plan(windows, 5, 2)
     small = train_torch(inputs, outputs, plan, 5, (0.1, 0.1), windows_per_step=1)
-    monkeypatch.setattr(torch_batches, "FACTORS_PER_STEP", 1)
+    monkeypatch.setattr(torch_batches, "NUMBERS_PER_STEP", 1)
     for one, other in zip(train_torch(inputs, outputs, plan, 5, (0.1, 0.1)), small, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from item2vec.embeddings.torch_steps import CHUNK, Block, Pairs, Windows
 from item2vec.embeddings.windows import Plan
 
-FACTORS_PER_STEP = 1 << 22  # one per window, position and target: 16 MB; wide windows take fewer at a time
+NUMBERS_PER_STEP = 1 << 22  # of one matrix, 16 MB; wide windows take fewer at a time
 
 
 def send(array: npt.NDArray[Any], device: torch.device) -> Tensor:
@@ -53,10 +53,11 @@ class PlanOnDevice:
         self._left = np.where(stop > start, np.maximum(positions - start, 0), 0)
         self._right = np.where(stop > start, np.maximum(stop - 1 - positions, 0), 0)
 
-    def batches(self, size: int) -> Iterator[tuple[Windows | None, tuple[Pairs, ...]]]:
+    def batches(self, size: int, vector_size: int) -> Iterator[tuple[Windows | None, tuple[Pairs, ...]]]:
         """Yield the windows and the booked pairs of up to `size` windows at a time, in order."""
         widest = CHUNK + int(self._left.max()) + int(self._right.max())
-        size = max(1, min(size, FACTORS_PER_STEP // (widest * (1 + self.plan.noise.shape[1]))))
+        per_window = widest * max(1 + self.plan.noise.shape[1], vector_size // CHUNK)
+        size = max(1, min(size, NUMBERS_PER_STEP // per_window))
         for first in range(0, self.n, size):
             last = min(first + size, self.n)
             yield self._windows(first, last), self._booked(first, last)

@@ -173,7 +173,7 @@ class TorchEngine:
         number of window pairs.
         """
         windows = PlanOnDevice(plan, n, rates, self.settings.negative, self.item_markets)
-        for batch, booked in windows.batches(self.windows_per_step):
+        for batch, booked in windows.batches(self.windows_per_step, self.tables.inputs.shape[1]):
             block_losses, pair_losses = step(self.tables, self.curvatures, batch, booked)
             if batch is not None:
                 results[0] += block_losses[0][0]
