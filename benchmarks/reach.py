@@ -23,13 +23,12 @@ from item2vec.evaluation import evaluate_next_item
 from item2vec.sessions.container import Sessions
 
 MUST, AIM = 1 / 8, 1 / 15
-CHOSEN: dict[str, Any] = TRAINED | {"epochs": 10, "forward_only": True}
+CHOSEN: dict[str, Any] = TRAINED | {"epochs": 20, "alpha": 0.1, "sample": 1e-3}
 GRID: dict[str, Sequence[Any]] = {
-    "epochs": (5, 8, 12),
+    "epochs": (12, 16, 20),
+    "alpha": (0.05, 0.1, 0.12),
     "negative": (5, 10),
-    "alpha": (0.05, 0.1),
-    "forward_only": (False, True),
-    "window": (3, 5),
+    "sample": (0.0, 1e-3),
 }
 WORKERS = 2
 
