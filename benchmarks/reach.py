@@ -23,12 +23,19 @@ from item2vec.evaluation import evaluate_next_item
 from item2vec.sessions.container import Sessions
 
 MUST, AIM = 1 / 8, 1 / 15
-CHOSEN: dict[str, Any] = TRAINED | {"epochs": 20, "alpha": 0.1, "sample": 1e-3}
+CHOSEN: dict[str, Any] = TRAINED | {
+    "epochs": 16,
+    "alpha": 0.12,
+    "window": 8,
+    "sample": 1e-3,
+    "ns_exponent": 0.5,
+}
 GRID: dict[str, Sequence[Any]] = {
     "epochs": (12, 16, 20),
-    "alpha": (0.05, 0.1, 0.12),
-    "negative": (5, 10),
+    "alpha": (0.1, 0.12),
+    "window": (5, 8),
     "sample": (0.0, 1e-3),
+    "ns_exponent": (0.5, 0.75),
 }
 WORKERS = 2
 
