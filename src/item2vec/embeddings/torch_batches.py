@@ -44,18 +44,21 @@ class PlanOnDevice:
     ) -> None:
         self.plan, self.n, self.negative = plan, n, negative
         self.item_markets, self.device = item_markets, item_markets.device
-        self.items = send(plan.items[:n], self.device).long()
+        self._centres = np.arange(n)
+        start, stop = plan.contexts[:n].T.astype(np.int64)
+        self._start = np.where(stop > start, start, self._centres)
+        self._stop = np.where(stop > start, stop, self._centres)
+        self.items = send(plan.items[: max(n, int(self._stop.max()))], self.device).long()
         self.contexts = send(plan.contexts[:n], self.device).long()
+        self.centres = send(self._centres, self.device)
         self.noise = send(plan.noise[:n], self.device).long()
         self.markets = send(plan.markets[:n], self.device).long()
         self.rates = rates[0] + (rates[1] - rates[0]) / n * torch.arange(n, device=self.device)
-        positions, (start, stop) = np.arange(n), plan.contexts[:n].T
-        self._left = np.where(stop > start, np.maximum(positions - start, 0), 0)
-        self._right = np.where(stop > start, np.maximum(stop - 1 - positions, 0), 0)
 
     def batches(self, size: int, vector_size: int) -> Iterator[tuple[Windows | None, tuple[Pairs, ...]]]:
         """Yield the windows and the booked pairs of up to `size` windows at a time, in order."""
-        widest = CHUNK + int(self._left.max()) + int(self._right.max())
+        left, right = (self._centres - self._start).max(), (self._stop - self._centres).max()
+        widest = CHUNK + max(int(left), 0) + max(int(right), 0)
         per_window = widest * max(1 + self.plan.noise.shape[1], vector_size // CHUNK)
         size = max(1, min(size, NUMBERS_PER_STEP // per_window))
         for first in range(0, self.n, size):
@@ -63,24 +66,26 @@ class PlanOnDevice:
             yield self._windows(first, last), self._booked(first, last)
 
     def _windows(self, first: int, last: int) -> Windows | None:
-        left, right = int(self._left[first:last].max()), int(self._right[first:last].max())
-        if left + right == 0:
+        n_chunks = -(-(last - first) // CHUNK)
+        windows = np.minimum(np.arange(first, first + n_chunks * CHUNK), last - 1).reshape(n_chunks, CHUNK)
+        lowest = self._start[windows].min(1)
+        reach = int((self._stop[windows].max(1) - lowest).max())
+        if reach == 0:
             return None
-        n_chunks, reach = -(-(last - first) // CHUNK), left + CHUNK + right
-        centres = torch.arange(first, first + n_chunks * CHUNK, device=self.device)
-        there = (centres < last).view(n_chunks, CHUNK, 1)
-        centres = centres.clamp(max=last - 1)
-        stretch = torch.arange(first - left, first + n_chunks * CHUNK + right, device=self.device)
-        items = self.items.index_select(0, stretch.clamp(0, self.n - 1))
+        numbers = send(windows.ravel(), self.device)
+        positions = send(lowest, self.device)[:, None] + torch.arange(reach, device=self.device)
+        items = self.items[positions.clamp(max=len(self.items) - 1)]
 
         def per_window(of: Tensor) -> Tensor:
-            return of.index_select(0, centres).view(n_chunks, CHUNK, -1)
+            return of.index_select(0, numbers).view(n_chunks, CHUNK, -1)
 
-        positions = stretch.as_strided((n_chunks, reach, 1), (CHUNK, 1, 1))
         start, stop = per_window(self.contexts).transpose(1, 2)[:, None].unbind(2)
-        seen = (positions >= start) & (positions < stop) & there.view(n_chunks, 1, CHUNK)
-        seen &= positions != centres.view(n_chunks, 1, CHUNK)
-        targets = torch.cat((per_window(self.items), per_window(self.noise)), 2)
+        centres = per_window(self.centres)
+        there = torch.arange(first, first + n_chunks * CHUNK, device=self.device) < last
+        there = there.view(n_chunks, CHUNK, 1)
+        seen = (positions[:, :, None] >= start) & (positions[:, :, None] < stop)
+        seen &= (positions[:, :, None] != centres.transpose(1, 2)) & there.transpose(1, 2)
+        targets = torch.cat((self.items[centres], per_window(self.noise)), 2)
         signs = torch.where((targets >= 0) & there, -1.0, 0.0)
         signs[:, :, 0].neg_()
         targets.clamp_(min=0)
@@ -88,7 +93,7 @@ class PlanOnDevice:
         blocks = [Block(targets[:, :, :k], signs[:, :, :k], _unseen(seen))]
         if targets.shape[2] > k:
             markets = per_window(self.markets).transpose(1, 2)
-            theirs = self.item_markets.index_select(0, items).as_strided(positions.shape, positions.stride())
+            theirs = self.item_markets[items][:, :, None]
             seen &= (theirs == markets) & (markets >= 0)
             blocks.append(Block(targets[:, :, k:], signs[:, :, k:], _unseen(seen)))
         return Windows(items, tuple(blocks), per_window(self.rates)[:, :, 0])
@@ -101,7 +106,7 @@ class PlanOnDevice:
             return ()
         windows = np.repeat(np.arange(first, last), sizes)
         within = np.arange(len(windows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        clicked = self.plan.items[windows]
+        clicked = self.plan.items[self._centres[windows]]
         booked = self.plan.booked_items[np.repeat(start, sizes) + within]
         weights = (1.0 / np.repeat(sizes, sizes)).astype(np.float32)
         kept = clicked != booked

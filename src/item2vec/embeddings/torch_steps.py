@@ -32,16 +32,16 @@ class Block(NamedTuple):
 
     targets: Tensor  # (n_chunks, CHUNK, k) item numbers; any where the sign is 0
     signs: Tensor  # (n_chunks, CHUNK, k) +1 pulls, −1 pushes, 0 is not there
-    unseen: Tensor  # (n_chunks, reach, CHUNK) 0 where the window takes the position as its input, else −∞
+    unseen: Tensor  # (n_chunks, reach, CHUNK) 0 where the window takes the item as its input, else −∞
 
 
 class Windows(NamedTuple):
-    """Windows in chunks of `CHUNK`; chunk c sees the positions c·CHUNK .. c·CHUNK + reach − 1 of `items`.
+    """Windows in chunks of `CHUNK`, with all the items that some window of the chunk may take as its input.
 
-    Within a chunk every position meets every target, in one matrix product; what is no pair is masked.
+    Within a chunk every one of them meets every target, in one matrix product; what is no pair is masked.
     """
 
-    items: Tensor  # ((n_chunks − 1) · CHUNK + reach,) item numbers
+    items: Tensor  # (n_chunks, reach) item numbers
     blocks: tuple[Block, ...]
     rates: Tensor  # (n_chunks, CHUNK) learning rates
 
@@ -88,7 +88,7 @@ def step(
     of_outputs: list[Gradients] = []
     block_losses, pair_losses = [], []
     if windows is not None:
-        rows = tables.inputs.index_select(0, windows.items)
+        rows = tables.inputs.index_select(0, windows.items.view(-1)).view(*windows.items.shape, -1)
         for block in windows.blocks:
             found, theirs, loss = _block_gradients(tables, rows, windows, block)
             of_inputs.append(found)
@@ -107,13 +107,12 @@ def step(
 def _block_gradients(
     tables: Tables, rows: Tensor, windows: Windows, block: Block
 ) -> tuple[Gradients, Gradients, Tensor]:
-    """Return the gradients of the inputs (per position), of the targets, and the loss per column."""
+    """Return the gradients of the inputs (per chunk), of the targets, and the loss per column."""
     n, reach, _ = block.unseen.shape
-    k, d = block.targets.shape[2], rows.shape[1]
+    k, d = block.targets.shape[2], rows.shape[2]
     numbers = block.targets.reshape(-1)
     targets = tables.outputs.index_select(0, numbers).view(n, CHUNK * k, d)
-    inputs = rows.as_strided((n, reach, d), (CHUNK * d, d, 1))
-    wrong = torch.bmm(inputs, targets.transpose(1, 2)).view(n, reach, CHUNK, k)
+    wrong = torch.bmm(rows, targets.transpose(1, 2)).view(n, reach, CHUNK, k)
     wrong.mul_(-block.signs[:, None]).add_(block.unseen[..., None])
     there = block.signs.abs()
     loss = (softplus(wrong).sum(1) * there).sum((0, 1), dtype=torch.float64)
@@ -123,13 +122,11 @@ def _block_gradients(
     pull.mul_((block.signs * windows.rates[:, :, None])[:, None])
     pull, curvature = pull.view(n, reach, CHUNK * k), curvature.view(n, reach, CHUNK * k)
 
-    norms = targets.square().sum(2, keepdim=True)
-    changes = _join(torch.bmm(pull, targets))
-    of_inputs = Gradients(windows.items, changes, _join(torch.bmm(curvature, norms))[:, 0])
-
-    norms = rows.square().sum(1).as_strided((n, reach, 1), (CHUNK, 1, 1))
-    changes = torch.bmm(pull.transpose(1, 2), inputs).view(-1, d)
-    curved = torch.bmm(curvature.transpose(1, 2), norms).view(-1)
+    changes = torch.bmm(pull, targets).view(-1, d)
+    curved = torch.bmm(curvature, targets.square().sum(2, keepdim=True)).view(-1)
+    of_inputs = Gradients(windows.items.view(-1), changes, curved)
+    changes = torch.bmm(pull.transpose(1, 2), rows).view(-1, d)
+    curved = torch.bmm(curvature.transpose(1, 2), rows.square().sum(2, keepdim=True)).view(-1)
     return of_inputs, Gradients(numbers, changes, curved), loss
 
 
@@ -137,16 +134,6 @@ def _curvature(wrong: Tensor) -> Tensor:
     """The largest σ′ on the way from σ(x) = `wrong` down to 0: ¼ as long as more than half of it is wrong."""
     half = wrong.clamp(max=0.5)
     return half.sub_(half * half)
-
-
-def _join(parts: Tensor) -> Tensor:
-    """Add up what overlapping chunks (n, reach, d) have for one position, ((n − 1) · CHUNK + reach, d)."""
-    n, reach, d = parts.shape
-    whole = parts.new_zeros((n + -(-reach // CHUNK) - 1, CHUNK, d))
-    for first in range(0, reach, CHUNK):
-        some = parts[:, first : first + CHUNK]
-        whole[first // CHUNK : first // CHUNK + n, : some.shape[1]] += some
-    return whole.view(-1, d)[: (n - 1) * CHUNK + reach]
 
 
 def _pair_gradients(tables: Tables, pairs: Pairs) -> tuple[Gradients, Gradients, Tensor]:
