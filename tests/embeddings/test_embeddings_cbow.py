@@ -47,15 +47,14 @@ def step(inputs: np.ndarray, outputs: np.ndarray, window: Window, rate: float) -
 def train(windows: list[Window], d: int, negative: int, rates: tuple[float, float]) -> tuple:
     """Step the windows with the kernel; return both tables and the results."""
     plan, stride = as_plan(windows, negative, 0), row_stride(d)
-    tables = make_tables(*random_tables(d), n_spare=1)
+    tables = make_tables(*random_tables(d))
     longest = max(len(w.contexts) for w in windows)
-    scratch = make_scratch(max(longest, 1), negative, stride, spare_row=N_ITEMS)
+    scratch = make_scratch(max(longest, 1), negative, stride)
     results = np.zeros(5)
     arguments = (tables, plan, scratch, len(plan.items), negative, np.array(rates), results)
     compiled(train_means, *arguments, stride=stride)(stride, *arguments)
     for table in tables:
-        assert not table[N_ITEMS * stride :].any(), "the spare row takes no part"
-        assert not table.reshape(-1, stride)[:, d:].any(), "nor does the padding"
+        assert not table.reshape(-1, stride)[:, d:].any(), "the padding takes no part"
     return *(take_rows(table, N_ITEMS, d) for table in tables), results
 
 

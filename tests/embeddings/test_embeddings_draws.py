@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sgns_referee import contexts_of
 
+from item2vec.embeddings import numba_engine
 from item2vec.embeddings.alias import Noise, alias_tables, build_noise
 from item2vec.embeddings.corpus import build_corpus, noise_weights, trainable_sessions, weighted_counts
-from item2vec.embeddings.draws import Corpus, Cursor, WindowSettings, draw_windows
+from item2vec.embeddings.draws import NOT_UNDER_WAY, Corpus, Cursor, WindowSettings, draw_windows
 from item2vec.embeddings.numba_engine import compiled, make_plan
 from item2vec.errors import EmptyDataError
 from item2vec.sessions.container import Sessions
@@ -56,16 +57,18 @@ def draw(
             np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64),
             np.zeros(1),
             np.zeros(1, np.int64),
+            NOT_UNDER_WAY.copy(),
         )
         arguments = (corpus, noise, order, options, plan, cursor)
         entry = compiled(draw_windows, *arguments)
         while n := entry(*arguments):
             for i in range(n):
                 first, last = plan.contexts[i]
-                places = [j for j in range(first, last) if j != i]
+                centre = plan.centres[i] if options.group else i
+                places = [j for j in range(first, last) if j != centre]
                 windows.append(
                     {
-                        "centre": plan.items[i],
+                        "centre": plan.items[centre],
                         "contexts": plan.items[places],
                         "noise": plan.noise[i].copy() if places else np.zeros(0, np.int32),
                         "market": plan.markets[i],
@@ -73,6 +76,7 @@ def draw(
                     }
                 )
         dropped += int(cursor.dropped[0])
+        assert cursor.done[0] == np.dot(corpus.weights[order], np.diff(corpus.offsets)[order])
     return windows, dropped
 
 
@@ -125,17 +129,47 @@ def test_noise_counts_are_weighted_by_the_sessions() -> None:
     assert weighted_counts(corpus).tolist() == [5, 5, 1, 1]
 
 
+@pytest.mark.parametrize("group", [0, 1, 2, 4])
 @pytest.mark.parametrize("forward_only", [False, True])
 @pytest.mark.parametrize("window", [1, 3, 100])
-def test_pairs_are_those_of_the_definition(window: int, forward_only: bool) -> None:
+def test_pairs_are_those_of_the_definition(window: int, forward_only: bool, group: int) -> None:
     rng = np.random.default_rng(3)
     lists = [rng.integers(0, 9, rng.integers(1, 12)).tolist() for _ in range(200)] + [list(range(9))]
-    options = SETTINGS._replace(window=window, forward_only=forward_only)
+    options = SETTINGS._replace(window=window, forward_only=forward_only, group=group)
     windows, _ = draw(make_corpus(lists), options)
+    assert max(len(w["contexts"]) for w in windows) <= (group or 2 * window)
     expected = [
         (s[j], s[i]) for s in lists for i in range(len(s)) for j in contexts_of(s, i, window, forward_only)
     ]
     assert as_pairs(windows) == sorted(expected)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 64])
+@pytest.mark.parametrize("window", [2, 200])
+def test_a_long_session_needs_no_larger_plan(
+    window: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pairs, and the one booked pair of each click, are the same however often a block ends within it."""
+    monkeypatch.setattr(numba_engine, "WINDOWS_AT_ONCE", at_once)
+    session = [*range(150), *range(20)]
+    corpus = make_corpus([[3, 4], session, [5]], booked=[[], [7, 9], [8]], weights=[1.0, 2.0, 1.0])
+    options = SETTINGS._replace(window=window, negative=2, group=4)
+    assert len(make_plan(corpus, options).noise) == at_once
+    windows, _ = draw(corpus, options)
+    pairs = [(session[j], session[i]) for i in range(170) for j in contexts_of(session, i, window, False)]
+    assert as_pairs(windows) == sorted([*pairs, *pairs, (3, 4), (4, 3)])
+    booked = sorted(int(w["centre"]) for w in windows if len(w["booked"]))
+    assert booked == sorted([*session, *session, 5])
+    for w in windows:
+        assert len(w["noise"]) == (2 if len(w["contexts"]) else 0)
+        assert len(w["contexts"]) == 0 or not {7, 9} & set(w["noise"]) or set(w["contexts"]) <= {3, 4}
+
+
+def test_every_group_of_a_window_draws_its_own_noise() -> None:
+    session = list(range(200))
+    windows, _ = draw(make_corpus([session]), SETTINGS._replace(window=4, negative=8, group=2))
+    of_one = [tuple(w["noise"]) for w in windows if w["centre"] == 100]
+    assert len(of_one) == len(set(of_one)) == 4
 
 
 def test_session_walls_are_hard() -> None:

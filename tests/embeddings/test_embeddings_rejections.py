@@ -40,7 +40,7 @@ def train(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     d = inputs.shape[1]
     tables, stride, losses = make_tables(inputs, outputs), row_stride(d), np.zeros(1)
-    scratch = make_scratch(1, 5, stride, spare_row=N_ITEMS)
+    scratch = make_scratch(1, 5, stride)
     scratch.deltas[:] = 7.0  # what the last window left
     arguments = (tables, scratch, np.array(pairs, np.int32).reshape(-1, 2), np.array(rates), losses)
     compiled(train_rejections, *arguments, stride=stride)(stride, *arguments)

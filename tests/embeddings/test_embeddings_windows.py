@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from cluster_world import cluster_lists, fit
 from sgns_referee import TERMS, Window, step
 
-from item2vec.embeddings import numba_engine
-from item2vec.embeddings.numba_engine import NumbaEngine, compiled, make_scratch
+from item2vec.embeddings.numba_engine import compiled, make_scratch
 from item2vec.embeddings.tables import make_tables, row_stride, take_rows
 from item2vec.embeddings.windows import Plan, train_windows
-from item2vec.sessions.container import Sessions
 
 N_ITEMS = 12
 ITEM_MARKETS = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1, -1, -1], np.int32)
@@ -53,16 +48,14 @@ def train(
     inputs: np.ndarray, outputs: np.ndarray, plan: Plan, negative: int, rates: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     d = inputs.shape[1]
-    tables, stride = make_tables(inputs, outputs, n_spare=2), row_stride(d)
+    tables, stride = make_tables(inputs, outputs), row_stride(d)
     longest = int(np.diff(plan.contexts, axis=1).max())
-    scratch = make_scratch(max(longest, 1), plan.noise.shape[1], stride, spare_row=N_ITEMS)
+    scratch = make_scratch(max(longest, 1), plan.noise.shape[1], stride)
     results = np.zeros(len(TERMS) + 1)
     arguments = (tables, plan, scratch, len(plan.items), negative, np.array(rates), results)
     compiled(train_windows, *arguments, stride=stride)(stride, *arguments)
-    spare = np.concatenate([t[N_ITEMS * stride :] for t in tables])
     padding = np.concatenate([t.reshape(-1, stride)[:, d:].ravel() for t in tables])
-    assert not spare.any(), "the spare rows and the padding take no part"
-    assert not padding.any()
+    assert not padding.any(), "the padding takes no part"
     return take_rows(tables.inputs, N_ITEMS, d), take_rows(tables.outputs, N_ITEMS, d), results
 
 
@@ -141,27 +134,6 @@ def test_rows_of_items_that_take_no_part_are_not_even_written(noise: list[int]) 
     outputs[[0, 10, 11]] = -0.0
     _, ours_out, _ = train(inputs, outputs, as_plan([Window(6, [1, 2, 8], noise)], 3, 0), 3, (0.3, 0.3))
     assert np.signbit(ours_out[[0, 10, 11]]).all()
-
-
-def test_every_thread_has_a_spare_row_of_its_own() -> None:
-    sessions = Sessions.from_lists(cluster_lists(300))
-    engines = []
-
-    class Watched(NumbaEngine):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            engines.append(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(numba_engine, "NumbaEngine", Watched)
-        fit(sessions, workers=3, negative=3)
-    (engine,) = engines
-    assert engine.workers == 3
-    rows = [{int(t) // engine.stride for t in s.targets[1 + 3 :]} for s in engine.scratch]
-    assert rows == [{engine.n_items}, {engine.n_items + 1}, {engine.n_items + 2}]
-    for table in engine.tables:
-        assert len(table) == (engine.n_items + 3) * engine.stride
-        assert not table[engine.n_items * engine.stride :].any()
 
 
 def test_a_window_without_contexts_changes_nothing() -> None:

@@ -14,40 +14,44 @@ import numpy as np
 from numba import njit
 
 from item2vec.embeddings import simd, vector_ir, windows
-from item2vec.embeddings.simd import TARGETS, Tables, add_scaled_row, step_input, step_targets
-from item2vec.embeddings.windows import AHEAD, add_losses, gather_targets, prefetch_window, reset_signs
+from item2vec.embeddings.simd import Tables, add_scaled_row
+from item2vec.embeddings.windows import (
+    AHEAD,
+    add_losses,
+    gather_targets,
+    pad_inputs,
+    prefetch_window,
+    reset_signs,
+    step_pairs,
+)
 
 
 @njit(inline="always")
 def _take_mean(stride, tables, scratch, plan, i):  # type: ignore[no-untyped-def]
-    """Write the mean of the window's input rows into row 1 of the changes; return how many there are.
+    """Write the mean of the window's input rows behind the changes; return how many there are.
 
     Their offsets go behind the mean's own, which is the first input and the only one that steps.
     """
-    m = 0
-    for k in range(2 * stride):
+    m, mean = 1, len(scratch.deltas) - stride
+    for k in range(mean, mean + stride):
         scratch.deltas[k] = np.float32(0)
     for j in range(plan.contexts[i, 0], plan.contexts[i, 1]):
         if j != i:
             m += 1
             scratch.inputs[m] = np.int64(plan.items[j]) * stride
-    share = np.float32(1) / np.float32(max(m, 1))
-    for v in range(1, m + 1):
-        add_scaled_row(stride, share, tables.inputs, scratch.inputs[v], scratch.deltas, stride)
-    scratch.inputs[0] = stride
-    return m
+    share = np.float32(1) / np.float32(max(m - 1, 1))
+    for v in range(2, m + 1):
+        add_scaled_row(stride, share, tables.inputs, scratch.inputs[v], scratch.deltas, mean)
+    scratch.inputs[0] = mean
+    scratch.sign_rows[0] = 0
+    return m - 1
 
 
 @njit(inline="always")
 def _step_mean(stride, tables, scratch, m, rate):  # type: ignore[no-untyped-def]
     """One step from the tables as they are now; every input row gets the whole of the mean's change."""
-    means = Tables(scratch.deltas, tables.outputs)
-    blocks = len(scratch.targets) // TARGETS
-    for block in range(blocks):
-        step_input(stride, means, scratch, 0, block, 0, rate)
-    for block in range(blocks):
-        step_targets(stride, means, scratch, 1, block)
-    for v in range(1, m + 1):
+    step_pairs(stride, Tables(scratch.deltas, tables.outputs), scratch, pad_inputs(scratch, 1), rate)
+    for v in range(2, m + 2):
         add_scaled_row(stride, np.float32(1), scratch.deltas, 0, tables.inputs, scratch.inputs[v])
 
 
@@ -59,7 +63,7 @@ def _train_in_order(stride, tables, plan, scratch, n, negative, rates, results):
         prefetch_window(stride, tables, plan, i + AHEAD, n)
         m = _take_mean(stride, tables, scratch, plan, i)
         if m:
-            absent = gather_targets(stride, scratch, plan, i)
+            absent = gather_targets(stride, scratch, plan, i, np.int64(plan.items[i]))
             _step_mean(stride, tables, scratch, m, np.float32(rates[0] + fall * i))
             if absent:
                 reset_signs(scratch, plan, negative)

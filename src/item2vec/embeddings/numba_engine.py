@@ -16,13 +16,14 @@ from numba import typeof, types
 from item2vec.embeddings.alias import Noise
 from item2vec.embeddings.cbow import train_means
 from item2vec.embeddings.corpus import trainable_sessions
-from item2vec.embeddings.draws import Corpus, Cursor, WindowSettings, draw_windows
+from item2vec.embeddings.draws import NOT_UNDER_WAY, Corpus, Cursor, WindowSettings, draw_windows
 from item2vec.embeddings.rejections import EpochRejections, epoch_pairs, train_rejections
 from item2vec.embeddings.simd import TARGETS, Scratch
 from item2vec.embeddings.tables import make_tables, row_stride, take_rows
 from item2vec.embeddings.vector_ir import LANES
 from item2vec.embeddings.windows import TERMS, Plan, train_windows
 
+INPUTS_PER_NOISE = 2  # of a window: the more share theirs, the lower Recall; one alone fills half a vector
 WINDOWS_AT_ONCE = 8192  # per call of a kernel: its plan stays in the cache, Python's share stays below 2 %
 
 
@@ -46,35 +47,35 @@ def compiled(kernel: Any, *arguments: Any, stride: int | None = None) -> Callabl
 
 
 def make_plan(corpus: Corpus, settings: WindowSettings) -> Plan:
-    """Allocate room for a block of windows, at least for the longest session."""
-    n = max(WINDOWS_AT_ONCE, int(np.diff(corpus.offsets).max(initial=0)))
+    """Allocate a block of rows and the longest session's clicks; without groups, as many rows."""
+    clicks = max(WINDOWS_AT_ONCE, int(np.diff(corpus.offsets).max(initial=0)))
+    n = WINDOWS_AT_ONCE if settings.group else clicks
     return Plan(
-        items=np.zeros(n, np.int32),
+        items=np.zeros(clicks, np.int32),
         contexts=np.zeros((n, 2), np.int32),
         noise=np.full((n, settings.negative + settings.market_negative), -1, np.int32),
         markets=np.full(n, -1, np.int32),
         booked=np.zeros((n, 2), np.int64),
         booked_items=corpus.booked_items,
         item_markets=corpus.item_markets,
+        centres=np.zeros(n if settings.group else 0, np.int32),
     )
 
 
-def make_scratch(n_inputs: int, n_noise: int, stride: int, spare_row: int) -> Scratch:
-    """Allocate one thread's working memory for windows of up to `n_inputs` inputs and a booked click.
-
-    `spare_row`, the number of a row that no other thread uses, stands in for targets that are not there.
-    """
-    width = -(-(1 + n_noise) // TARGETS) * TARGETS
-    signs = np.zeros(2 * width + LANES, np.float32)
+def make_scratch(n_inputs: int, n_noise: int, stride: int) -> Scratch:
+    """Allocate one thread's working memory for steps of up to `n_inputs` inputs and a booked click."""
+    blocks, room = -(-(1 + n_noise) // TARGETS), n_inputs + 2 + n_inputs % 2
+    width = blocks * LANES
+    signs = np.zeros(3 * width, np.float32)
     signs[0] = signs[width] = 1
     return Scratch(
-        inputs=np.zeros(n_inputs + 1, np.int64),
-        targets=np.full(width, spare_row * stride, np.int64),
+        inputs=np.zeros(room, np.int64),
+        targets=np.zeros(blocks * TARGETS, np.int64),
         signs=signs,
-        gradients=np.zeros(n_inputs * width + LANES, np.float32),
-        deltas=np.zeros((n_inputs + 1) * stride, np.float32),
-        losses=np.zeros(width + LANES, np.float64),
-        spare=spare_row * stride,
+        sign_rows=np.zeros(room, np.int64),
+        gradients=np.zeros(room * width, np.float32),
+        deltas=np.zeros((room + 1) * stride, np.float32),
+        losses=np.zeros(width, np.float64),
     )
 
 
@@ -108,6 +109,8 @@ class NumbaEngine:
         workers: int | None,
         seed: int,
     ) -> None:
+        if not settings.cbow:
+            settings = settings._replace(group=INPUTS_PER_NOISE)
         self.corpus, self.noise, self.settings, self.seed = corpus, noise, settings, seed
         self.n_items, self.vector_size = inputs.shape
         self.stride = row_stride(self.vector_size)
@@ -117,13 +120,13 @@ class NumbaEngine:
         self.expected_clicks = corpus.weights[sessions].astype(np.float64) * lengths
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.workers = max(1, min(workers or cores, len(sessions)))
-        self.tables = make_tables(inputs, outputs, n_spare=self.workers)
+        self.tables = make_tables(inputs, outputs)
         longest = int(lengths.max())
         n_inputs = max(1, min(settings.window * (1 if settings.forward_only else 2), longest - 1))
+        n_inputs = min(n_inputs, settings.group or n_inputs)
         self.plans = [make_plan(corpus, settings) for _ in range(self.workers)]
         n_noise = settings.negative + settings.market_negative
-        spare_rows = range(self.n_items, self.n_items + self.workers)
-        self.scratch = [make_scratch(n_inputs, n_noise, self.stride, row) for row in spare_rows]
+        self.scratch = [make_scratch(n_inputs, n_noise, self.stride) for _ in range(self.workers)]
         run = _Run(self, 0, sessions, 0, (0.0, 0.0))
         self.draw = compiled(draw_windows, *run.draw_arguments())
         kernel = train_means if settings.cbow else train_windows
@@ -209,6 +212,7 @@ class _Run:
             state=first_state(engine.seed, epoch, worker),
             done=np.zeros(1),
             dropped=np.zeros(1, np.int64),
+            under_way=NOT_UNDER_WAY.copy(),
         )
         self.results = np.zeros(len(TERMS) + 1)
         self.rejections = EpochRejections(engine.corpus.rejections[:0], self.train_pairs)

@@ -152,7 +152,7 @@ def training_need(
     )  # a checkpoint's body is made twice, in Rust and in Python
     return MemoryNeed(
         what=f"{n_items:,} items × {size} numbers",
-        tables=2 * (n_items + workers) * row,
+        tables=2 * n_items * row,
         copies=copies * 2 * 4 * n_items * size,
         threads=workers * (plan + scratch),
         order=6 * 8 * len(lengths),

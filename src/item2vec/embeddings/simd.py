@@ -5,8 +5,9 @@ so each function here spells out its loads, fused multiply-adds and stores for a
 live at module level and take `stride` as an integer literal: so numba's on-disk cache hits in a new process.
 A row is walked in vectors of 16 floats (AVX-512) or 8 (everything else); `stride` is a multiple of 16.
 
-Names: a window has *inputs* (its context items, rows v of the input table) and *targets* (its centre and its
-noise, rows v' of the output table). Targets are taken `TARGETS` at a time.
+Names: a step has *inputs* (context items, rows v of the input table) and *targets* (a centre and its noise,
+rows v' of the output table). Inputs are taken two at a time, targets in blocks of `TARGETS`: each row that is
+loaded serves two or six products.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from item2vec.embeddings.vector_ir import (
     Member,
     constant,
     multiply_add,
+    pair_sums,
     pointer_to,
-    row_sums,
     row_width,
     shuffle,
     sigmoid_and_loss,
@@ -43,22 +44,25 @@ TARGETS = 6  # per block: the centre and the usual five draws of noise in one go
 
 
 class Tables(NamedTuple):
-    """The two embedding tables, flat float32, rows of `stride` floats: one per item, then the spare ones."""
+    """The two embedding tables, flat float32, rows of `stride` floats, one per item."""
 
     inputs: npt.NDArray[np.float32]
     outputs: npt.NDArray[np.float32]
 
 
 class Scratch(NamedTuple):
-    """One thread's memory for a window; `width` is the number of targets rounded up to whole blocks."""
+    """One thread's memory for a step: up to `room` inputs, an even number, and whole blocks of targets.
 
-    inputs: npt.NDArray[np.int64]  # offset of every input row, (max contexts,)
-    targets: npt.NDArray[np.int64]  # offset of every target row, (width,)
-    signs: npt.NDArray[np.float32]  # +1 positive, −1 noise, 0 absent; twice: with and without market noise
-    gradients: npt.NDArray[np.float32]  # of every (input, target), (max contexts * width + LANES,)
-    deltas: npt.NDArray[np.float32]  # change of every input row, (max contexts + 1, stride)
-    losses: npt.NDArray[np.float64]  # −log σ summed per target position, (width + LANES,)
-    spare: int  # offset of the thread's own row of zeros: a target that is not there
+    The lanes of a block are its `TARGETS` targets and two that stay empty.
+    """
+
+    inputs: npt.NDArray[np.int64]  # offset of every input row, (room,)
+    targets: npt.NDArray[np.int64]  # offset of every target row, (blocks * TARGETS,)
+    signs: npt.NDArray[np.float32]  # +1 positive, −1 noise, 0 absent, (3, blocks * LANES): see `windows`
+    sign_rows: npt.NDArray[np.int64]  # where the signs of every input start, (room,)
+    gradients: npt.NDArray[np.float32]  # (room / 2, blocks, 2, LANES): two inputs, a block of targets
+    deltas: npt.NDArray[np.float32]  # change of every input row, (room, stride)
+    losses: npt.NDArray[np.float64]  # −log σ summed per target lane, (blocks * LANES,)
 
 
 def _members(ctx: Any, b: Any, sig: Any, args: Any) -> tuple[dict[str, Member], dict[str, Member]]:
@@ -67,88 +71,131 @@ def _members(ctx: Any, b: Any, sig: Any, args: Any) -> tuple[dict[str, Member], 
     return tables, {name: Member(ctx, b, sig.args[2], args[2], name) for name in Scratch._fields}
 
 
-def _block_offsets(b: Any, work: dict[str, Member], first: Any) -> list[Any]:
+def _pair_at(b: Any, work: dict[str, Member], name: str, pair: Any) -> tuple[Any, Any]:
+    """What `inputs` or `sign_rows` say about the two inputs of a pair."""
+    first = b.mul(pair, INT64(2))
+    return work[name].load(first, INT64, 8), work[name].load(b.add(first, INT64(1)), INT64, 8)
+
+
+def _block_offsets(b: Any, work: dict[str, Member], block: Any) -> list[Any]:
+    first = b.mul(block, INT64(TARGETS))
     return [work["targets"].load(b.add(first, INT64(t)), INT64, 8) for t in range(TARGETS)]
 
 
-def _width(ctx: Any, b: Any, work: dict[str, Member]) -> Any:
-    """Length of one row of the gradients: the number of targets, rounded up to whole blocks."""
-    targets = work["targets"]
-    return b.extract_value(ctx.make_array(targets.type)(ctx, b, targets.array).shape, 0)
-
-
-def _scores(b: Any, tables: dict[str, Member], x: Any, places: list[Any], d: int) -> Any:
-    """v'·v of one input row and a block of target rows, lane by lane."""
+def _pair_scores(b: Any, tables: dict[str, Member], pair: tuple[Any, Any], places: list[Any], d: int) -> Any:
+    """v'·v of two input rows and a block of target rows: lanes 0 to 7 and 8 to 15."""
     width = row_width()
-    sums = [constant(0, width)] * TARGETS
+    row = ir.VectorType(FLOAT, width)
+    sums = [[constant(0, width)] * TARGETS for _ in pair]
     for c in range(0, d, width):
-        xs = tables["inputs"].load(b.add(x, INT64(c)), ir.VectorType(FLOAT, width))
+        column = INT64(c)
+        xs = [tables["inputs"].load(b.add(x, column), row) for x in pair]
         for t, place in enumerate(places):
-            sums[t] = multiply_add(b, xs, tables["outputs"].load(b.add(place, INT64(c)), xs.type), sums[t])
-    return row_sums(b, sums)
-
-
-def _add_losses(b: Any, work: dict[str, Member], first: Any, losses: Any) -> None:
-    total = work["losses"].load(first, ir.VectorType(DOUBLE, LANES), 8)
-    work["losses"].store(b.fadd(total, b.fpext(losses, total.type)), first, 8)
+            target = tables["outputs"].load(b.add(place, column), row)
+            for k, x in enumerate(xs):
+                sums[k][t] = multiply_add(b, x, target, sums[k][t])
+    return pair_sums(b, *sums)
 
 
 @intrinsic(prefer_literal=True)
-def step_input(typing, stride, tables, scratch, v, block, signs_at, rate):  # type: ignore[no-untyped-def]
-    """Score input `v` against one block of targets; leave gradients, losses and the input row's change."""
-    d, width = stride.literal_value, row_width()
+def score_pair(typing, stride, tables, scratch, pair, block, at, rate):  # type: ignore[no-untyped-def]
+    """Score two inputs against one block of targets: leave gradients from `at` on, add up the losses."""
+    d = stride.literal_value
 
     def codegen(ctx, b, sig, args):  # type: ignore[no-untyped-def]
-        _, _, _, v, block, signs_at, rate = args
+        _, _, _, pair, block, at, rate = args
         table, work = _members(ctx, b, sig, args)
-        first = b.mul(block, INT64(TARGETS))
-        places = _block_offsets(b, work, first)
-        signs = work["signs"].load(b.add(signs_at, first), SCORES)
-        signs = shuffle(b, signs, constant(0), [t if t < TARGETS else LANES for t in range(LANES)])
-        scores = _scores(b, table, work["inputs"].load(v, INT64, 8), places, d)
+        lane, both = b.mul(block, INT64(LANES)), list(range(2 * LANES))
+        rows = _pair_at(b, work, "sign_rows", pair)
+        first, second = (work["signs"].load(b.add(row, lane), SCORES) for row in rows)
+        signs = shuffle(b, first, second, both)
+        places = _block_offsets(b, work, block)
+        scores = _pair_scores(b, table, _pair_at(b, work, "inputs", pair), places, d)
         sigmoid, loss = sigmoid_and_loss(b, b.fmul(scores, signs))
-        _add_losses(b, work, first, b.fmul(loss, b.fmul(signs, signs)))
-        gradient = b.fmul(b.fmul(sigmoid, signs), splat(b, rate, LANES))
-        work["gradients"].store(gradient, b.add(b.mul(v, _width(ctx, b, work)), first))
-        splats = [splat(b, b.extract_element(gradient, INT32(t)), width) for t in range(TARGETS)]
-        for c in range(0, d, width):
-            at = b.add(b.mul(v, INT64(d)), INT64(c))
-            change = work["deltas"].load(at, ir.VectorType(FLOAT, width))
-            for g, place in zip(splats, places, strict=True):
-                row = table["outputs"].load(b.add(place, INT64(c)), change.type)
-                change = multiply_add(b, g, row, change)
-            work["deltas"].store(change, at)
+        loss = b.fmul(loss, b.fmul(signs, signs))
+        loss = b.fadd(shuffle(b, loss, loss, both[:LANES]), shuffle(b, loss, loss, both[LANES:]))
+        total = work["losses"].load(lane, ir.VectorType(DOUBLE, LANES), 8)
+        work["losses"].store(b.fadd(total, b.fpext(loss, total.type)), lane, 8)
+        work["gradients"].store(b.fmul(b.fmul(sigmoid, signs), splat(b, rate, 2 * LANES)), at)
         return ctx.get_dummy_value()
 
     int64 = types.int64
     return types.void(stride, tables, scratch, int64, int64, int64, types.float32), codegen
 
 
+class _Step:
+    """The stretch of columns that `apply_steps` works on; every one is a step of its own."""
+
+    def __init__(self, b: Any, tables: dict[str, Member], work: dict[str, Member], sizes: Any) -> None:
+        self.b, self.tables, self.work = b, tables, work
+        self.stride, self.pairs, self.blocks = sizes
+
+    def gradient(self, pair: Any, block: Any, k: int, t: int, n: int) -> Any:
+        """Of input `k` of a pair and target `t` of a block, in n lanes."""
+        b = self.b
+        at = b.mul(b.add(b.mul(pair, self.blocks), block), INT64(2 * LANES))
+        return splat(b, self.work["gradients"].load(b.add(at, INT64(k * LANES + t)), FLOAT), n)
+
+    def find_deltas(self, column: int, row: Any) -> None:
+        """Sum up for every input row what the targets pull it to."""
+        b = self.b
+        with cgutils.for_range(b, self.pairs) as pairs:
+            changes = [cgutils.alloca_once_value(b, ir.Constant(row, None)) for _ in range(2)]
+            for change in changes:
+                b.store(ir.Constant(row, None), change)
+            with cgutils.for_range(b, self.blocks) as blocks:
+                for t, place in enumerate(_block_offsets(b, self.work, blocks.index)):
+                    target = self.tables["outputs"].load(b.add(place, INT64(column)), row)
+                    for k, change in enumerate(changes):
+                        g = self.gradient(pairs.index, blocks.index, k, t, row.count)
+                        b.store(multiply_add(b, g, target, b.load(change)), change)
+            for k, change in enumerate(changes):
+                v = b.add(b.mul(pairs.index, INT64(2)), INT64(k))
+                at = b.add(b.mul(v, INT64(self.stride)), INT64(column))
+                self.work["deltas"].store(b.load(change), at)
+
+    def move_targets(self, column: int, row: Any) -> None:
+        """Move every target row along the inputs, which are still where they were."""
+        b = self.b
+        with cgutils.for_range(b, self.pairs) as pairs:
+            places = _pair_at(b, self.work, "inputs", pairs.index)
+            xs = [self.tables["inputs"].load(b.add(x, INT64(column)), row) for x in places]
+            with cgutils.for_range(b, self.blocks) as blocks:
+                for t, place in enumerate(_block_offsets(b, self.work, blocks.index)):
+                    at = b.add(place, INT64(column))
+                    target = self.tables["outputs"].load(at, row)
+                    for k, x in enumerate(xs):
+                        g = self.gradient(pairs.index, blocks.index, k, t, row.count)
+                        target = multiply_add(b, g, x, target)
+                    self.tables["outputs"].store(target, at)
+
+    def move_inputs(self, column: int, row: Any) -> None:
+        b = self.b
+        with cgutils.for_range(b, self.pairs) as pairs:
+            for k, x in enumerate(_pair_at(b, self.work, "inputs", pairs.index)):
+                v = b.add(b.mul(pairs.index, INT64(2)), INT64(k))
+                at = b.add(b.mul(v, INT64(self.stride)), INT64(column))
+                place = b.add(x, INT64(column))
+                moved = b.fadd(self.tables["inputs"].load(place, row), self.work["deltas"].load(at, row))
+                self.tables["inputs"].store(moved, place)
+
+
 @intrinsic(prefer_literal=True)
-def step_targets(typing, stride, tables, scratch, n_inputs, block):  # type: ignore[no-untyped-def]
-    """Add to each target row of a block the gradients of all inputs, summed in registers."""
+def apply_steps(typing, stride, tables, scratch, n_pairs, n_blocks):  # type: ignore[no-untyped-def]
+    """Add the gradients of all pairs of inputs and all blocks of targets to their rows in the tables.
+
+    Rows may be the same: each is read as it was until every change that needs it is known.
+    """
     d, width = stride.literal_value, row_width()
+    columns = 4 * width if width > LANES else 2 * width
 
     def codegen(ctx, b, sig, args):  # type: ignore[no-untyped-def]
-        _, _, _, n_inputs, block = args
-        table, work = _members(ctx, b, sig, args)
-        first = b.mul(block, INT64(TARGETS))
-        places, n_columns = _block_offsets(b, work, first), _width(ctx, b, work)
-        step = min(2 * width, d)
-        for start in range(0, d, step):
-            row = ir.VectorType(FLOAT, min(step, d - start))
-            sums = [cgutils.alloca_once_value(b, ir.Constant(row, None)) for _ in range(TARGETS)]
-            column = INT64(start)
-            with cgutils.for_range(b, n_inputs) as loop:
-                x = work["inputs"].load(loop.index, INT64, 8)
-                xs = table["inputs"].load(b.add(x, column), row)
-                at = b.add(b.mul(loop.index, n_columns), first)
-                for t in range(TARGETS):
-                    g = work["gradients"].load(b.add(at, INT64(t)), FLOAT)
-                    b.store(multiply_add(b, splat(b, g, row.count), xs, b.load(sums[t])), sums[t])
-            for place, total in zip(places, sums, strict=True):
-                at = b.add(place, column)
-                table["outputs"].store(b.fadd(table["outputs"].load(at, row), b.load(total)), at)
+        step = _Step(b, *_members(ctx, b, sig, args), (d, *args[3:]))
+        for column in range(0, d, columns):
+            row = ir.VectorType(FLOAT, min(columns, d - column))
+            step.find_deltas(column, row)
+            step.move_targets(column, row)
+            step.move_inputs(column, row)
         return ctx.get_dummy_value()
 
     return types.void(stride, tables, scratch, types.int64, types.int64), codegen
@@ -181,13 +228,13 @@ def row_dot(typing, stride, x, i, y, j):  # type: ignore[no-untyped-def]
 
     def codegen(ctx, b, sig, args):  # type: ignore[no-untyped-def]
         _, x, i, y, j = args
-        total = constant(0, width)
+        total, absent = constant(0, width), constant(0, width)
         for c in range(0, d, width):
             c = INT64(c)
             xs = b.load(pointer_to(ctx, b, sig.args[1], x, b.add(i, c), row), align=4)
             ys = b.load(pointer_to(ctx, b, sig.args[3], y, b.add(j, c), row), align=4)
             total = multiply_add(b, xs, ys, total)
-        return b.extract_element(row_sums(b, [total]), ir.Constant(INT32, 0))
+        return b.extract_element(pair_sums(b, [total], [absent]), INT32(0))
 
     return types.float32(stride, x, types.int64, y, types.int64), codegen
 

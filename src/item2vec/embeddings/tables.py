@@ -33,22 +33,16 @@ def _zeros(n: int) -> npt.NDArray[np.float32]:
     return np.frombuffer(memory, np.float32, n)
 
 
-def make_tables(
-    inputs: npt.NDArray[np.float32], outputs: npt.NDArray[np.float32], n_spare: int = 1
-) -> Tables:
-    """Copy two (n_items, vector_size) tables into padded ones with `n_spare` rows of zeros behind them.
-
-    A block of targets that is not full reads and rewrites a spare row. Were it an item's row, the rewriting
-    could undo what another thread has just learned about that item.
-    """
+def make_tables(inputs: npt.NDArray[np.float32], outputs: npt.NDArray[np.float32]) -> Tables:
+    """Copy two (n_items, vector_size) tables into padded ones."""
     n, d = inputs.shape
     stride = row_stride(d)
     padded = []
     for table in (inputs, outputs):
         try:
-            flat = _zeros((n + n_spare) * stride)
+            flat = _zeros(n * stride)
         except MemoryError as e:
-            size = 8 * (n + n_spare) * stride / 1e9
+            size = 8 * n * stride / 1e9
             raise TrainingError(
                 f"the two tables of {n:,} items × {d} numbers need {size:.1f} GB, more than there is; lower"
                 " vector_size or raise min_count"

@@ -73,22 +73,34 @@ def multiply_add(b: Any, x: Any, y: Any, z: Any) -> Any:
     return b.fadd(b.fmul(x, y, flags=["contract"]), z, flags=["contract", "reassoc", "nsz"])
 
 
-def row_sums(b: Any, rows: list[Any]) -> Any:
-    """Reduce up to eight vectors to their eight sums at once: far fewer shuffles than eight reductions."""
-    width = rows[0].type.count
-    rows = rows + [ir.Constant(rows[0].type, None)] * (LANES - len(rows))
-    while width > LANES:
-        width //= 2
-        rows = [
-            b.fadd(shuffle(b, r, r, list(range(width))), shuffle(b, r, r, list(range(width, 2 * width))))
-            for r in rows
-        ]
+def _fold(b: Any, x: Any, y: Any) -> Any:
+    """Halve two vectors by adding their halves: the first one's sums, then the second one's."""
+    n = x.type.count // 2
+    low, high = list(range(n)), list(range(n, 2 * n))
+    lows = shuffle(b, x, y, [*low, *(k + 2 * n for k in low)])
+    return b.fadd(lows, shuffle(b, x, y, [*high, *(k + 2 * n for k in high)]))
+
+
+def pair_sums(b: Any, first: list[Any], second: list[Any]) -> Any:
+    """Reduce up to eight vectors and eight others to their sums, lanes 0 to 7 and 8 to 15.
+
+    All at once it takes far fewer shuffles than one reduction after the other.
+    """
+    width = first[0].type.count
+    absent = ir.Constant(first[0].type, None)
+    first, second = (rows + [absent] * (LANES - len(rows)) for rows in (first, second))
+    if width == LANES:
+        halves = list(range(2 * LANES))
+        rows = [shuffle(b, x, y, halves) for x, y in zip(first, second, strict=True)]
+    else:
+        rows = [_fold(b, x, y) for x, y in zip(first, second, strict=True)]
     steps = (
         ([0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]),
         ([0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]),
         ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]),
     )
-    for low, high in steps:
+    for masks in steps:
+        low, high = ([k % 8 + k // 8 * 16 + 8 * half for half in (0, 1) for k in m] for m in masks)
         pairs = zip(rows[::2], rows[1::2], strict=True)
         rows = [b.fadd(shuffle(b, x, y, low), shuffle(b, x, y, high)) for x, y in pairs]
     return rows[0]
@@ -98,23 +110,25 @@ def _polynomial(b: Any, function: Callable[[Any], Any], degree: int, low: float,
     """Evaluate the Chebyshev interpolant of `function` on [low, high]; 1e-7 is enough for float32."""
     fit = np.polynomial.Chebyshev.interpolate(function, degree, domain=[low, high])
     coefficients = fit.convert(kind=np.polynomial.Polynomial).coef
-    value = constant(coefficients[-1])
+    n = x.type.count
+    value = constant(coefficients[-1], n)
     for c in coefficients[-2::-1]:
-        value = multiply_add(b, value, x, constant(c))
+        value = multiply_add(b, value, x, constant(c, n))
     return value
 
 
 def sigmoid_and_loss(b: Any, score: Any) -> tuple[Any, Any]:
     """Return σ(−score) and −log σ(score), lane by lane and saturating, never overflowing."""
-    zero, one = constant(0), constant(1)
+    n = score.type.count
+    zero, one = constant(0, n), constant(1, n)
     positive = b.fcmp_ordered(">", score, zero)
     negated = b.fsub(zero, score)
-    y = b.fmul(b.select(positive, negated, score), constant(1 / LN2))
-    y = b.select(b.fcmp_ordered(">", y, constant(-120)), y, constant(-120))
-    whole = b.fptosi(b.fsub(y, constant(0.5)), ir.VectorType(INT32, LANES))
-    part = b.fsub(y, b.sitofp(whole, SCORES))
-    bias, shift = (ir.Constant(whole.type, [k] * LANES) for k in (127, 23))
-    scale = b.bitcast(b.shl(b.add(whole, bias), shift), SCORES)
+    y = b.fmul(b.select(positive, negated, score), constant(1 / LN2, n))
+    y = b.select(b.fcmp_ordered(">", y, constant(-120, n)), y, constant(-120, n))
+    whole = b.fptosi(b.fsub(y, constant(0.5, n)), ir.VectorType(INT32, n))
+    part = b.fsub(y, b.sitofp(whole, score.type))
+    bias, shift = (ir.Constant(whole.type, [k] * n) for k in (127, 23))
+    scale = b.bitcast(b.shl(b.add(whole, bias), shift), score.type)
     e = b.fmul(_polynomial(b, np.exp2, 6, -0.5, 0.5, part), scale)  # exp(−|score|)
     reciprocal = b.fdiv(one, b.fadd(one, e))
     sigmoid = b.select(positive, b.fmul(e, reciprocal), reciprocal)
