@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,13 +16,14 @@ from item2vec.embeddings.alias import Noise
 from item2vec.embeddings.corpus import trainable_sessions
 from item2vec.embeddings.draws import Corpus, Cursor, WindowSettings, draw_windows
 from item2vec.embeddings.numba_engine import EpochResult, compiled, first_state, make_plan
+from item2vec.embeddings.opening import cores
 from item2vec.embeddings.rejections import EpochRejections, epoch_pairs
 from item2vec.embeddings.torch_batches import PlanOnDevice, rejected_batches, send
 from item2vec.embeddings.torch_steps import Tables, step
 from item2vec.embeddings.windows import TERMS, Plan
 from item2vec.errors import ConfigError, TrainingError, UsageError
 
-WINDOWS_PER_STEP = {"cpu": 2048, "cuda": 16384}
+WINDOWS_PER_STEP = {"cpu": 2048, "cuda": 8192}
 PROGRESS_SECONDS = 0.2
 
 
@@ -61,7 +61,8 @@ def _threads(n: int) -> Iterator[None]:
 class TorchEngine:
     """Trains two tables on a device; one object per training.
 
-    The draws are the numba engine's with one thread, whatever `workers` is.
+    The draws do not depend on the device or on `workers`. On the CPU the same seed and `workers` give the
+    same bytes; CUDA adds up the changes of a row in no fixed order, so there the last digits differ.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ class TorchEngine:
     device : str or None
         "cpu", "cuda" or "cuda:n"; ``None`` takes CUDA where there is one.
     windows_per_step : int or None
-        Windows whose gradients come from the same tables; ``None`` takes 2,048 on the CPU, 16,384 on CUDA.
+        Windows whose gradients come from the same tables; ``None`` takes 2,048 on the CPU, 8,192 on CUDA.
 
     Raises
     ------
@@ -106,8 +107,7 @@ class TorchEngine:
         self.sessions = trainable_sessions(corpus)
         lengths = np.diff(corpus.offsets)[self.sessions]
         self.expected_clicks = corpus.weights[self.sessions].astype(np.float64) * lengths
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.workers = workers or cores
+        self.workers = workers or cores()
         try:
             self.tables = Tables(send(inputs, self.device), send(outputs, self.device))
         except torch.OutOfMemoryError as e:
