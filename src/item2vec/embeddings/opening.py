@@ -15,16 +15,17 @@ from item2vec.embeddings.corpus import noise_weights, trainable_sessions
 from item2vec.embeddings.draws import Corpus, WindowSettings
 from item2vec.embeddings.hyperparameters import ENGINES
 from item2vec.embeddings.memory import MemoryNeed
-from item2vec.embeddings.numba_engine import WINDOWS_AT_ONCE
+from item2vec.embeddings.numba_engine import INPUTS_PER_NOISE, WINDOWS_AT_ONCE
 from item2vec.embeddings.simd import TARGETS
 from item2vec.embeddings.tables import row_stride
+from item2vec.embeddings.vector_ir import LANES
 from item2vec.errors import UsageError
 
 if TYPE_CHECKING:
     from item2vec.embeddings.training import Engine
 
 WIDEST = 2**31 - 1  # not the longest session: the size of a shrinking window is drawn from all of 1..window
-BYTES_PER_WINDOW = 32  # of a plan, beside its noise
+BYTES_PER_STEP = 32  # of a plan, beside its clicks and its noise
 MAX_PASSES = 1_000_000
 MAX_INPUTS = 10_000
 """Inputs of one window: each click of a session of n makes up to n − 1 pairs, n² in all."""
@@ -141,11 +142,16 @@ def training_need(
     workers = params["workers"] or cores()
     lengths = np.diff(corpus.offsets)
     longest = int(lengths.max())
-    n_noise = settings.negative + settings.market_negative
     row = 4 * row_stride(size)
-    plan = max(WINDOWS_AT_ONCE, longest) * (BYTES_PER_WINDOW + 4 * n_noise)
     n_inputs = inputs_per_window(settings, longest)
-    scratch = (n_inputs + 1) * (8 + row) + n_inputs * 4 * (n_noise + TARGETS)
+    if not settings.cbow:
+        n_inputs = min(n_inputs, INPUTS_PER_NOISE)
+    n_noise = settings.negative + settings.market_negative
+    blocks = -(-(1 + n_noise) // TARGETS)
+    clicks = max(WINDOWS_AT_ONCE, longest)
+    steps = clicks if settings.cbow else WINDOWS_AT_ONCE
+    plan = 4 * clicks + steps * (BYTES_PER_STEP + 4 * n_noise)
+    scratch = (n_inputs + 4) * (16 + row + 4 * blocks * LANES) + blocks * (8 * TARGETS + 20 * LANES)
     kept = 2 if validated else 1
     copies = max(
         1 + kept, 3 * kept if saved else 0
