@@ -54,6 +54,7 @@ SANE: dict[str, Callable[[], Any]] = {
     ),
     "sample that keeps almost nothing": lambda: fit(CLUSTERS, sample=1e-300),
     "heavy sessions": lambda: fit(Sessions.from_lists([[1, 2]] * 3, weights=[1000.0] * 3)),
+    "a whole session of 2,000 clicks": lambda: fit(long_session(2000), window="session", epochs=2),
     "CBOW of one item": lambda: fit(Sessions.from_lists([[7, 7, 7]] * 5), sg=0),
     "CBOW of a whole long session": lambda: fit(long_session(500), window="session", sg=0, epochs=1),
     "torch, one item": lambda: fit(Sessions.from_lists([[7, 7, 7]] * 5), engine="torch"),
