@@ -93,7 +93,7 @@ def test_bookings_pull_and_rejections_push(engine: dict) -> None:
         return found
 
     plain, pulled = scores(None, []), scores(booked, [])
-    pushed = scores(None, [(1, 2)] * 300)
+    pushed = scores(None, [(1, 2)] * 600)
     lead = [float(s[1:10, 0].mean() - s[10:20, 0].mean()) for s in (plain, pulled)]
     assert lead[1] > lead[0] + 1
     assert pushed[1, 2] < plain[1, 2] - 1

@@ -44,11 +44,13 @@ class PlanOnDevice:
     ) -> None:
         self.plan, self.n, self.negative = plan, n, negative
         self.item_markets, self.device = item_markets, item_markets.device
-        self._centres = np.arange(n)
+        self._centres = plan.centres[:n].astype(np.int64) if len(plan.centres) else np.arange(n)
         start, stop = plan.contexts[:n].T.astype(np.int64)
         self._start = np.where(stop > start, start, self._centres)
         self._stop = np.where(stop > start, stop, self._centres)
-        self.items = send(plan.items[: max(n, int(self._stop.max()))], self.device).long()
+        self.items = send(
+            plan.items[: 1 + int(np.maximum(self._centres, self._stop - 1).max())], self.device
+        ).long()
         self.contexts = send(plan.contexts[:n], self.device).long()
         self.centres = send(self._centres, self.device)
         self.noise = send(plan.noise[:n], self.device).long()
@@ -59,6 +61,7 @@ class PlanOnDevice:
         """Yield the windows and the booked pairs of up to `size` windows at a time, in order."""
         left, right = (self._centres - self._start).max(), (self._stop - self._centres).max()
         widest = CHUNK + max(int(left), 0) + max(int(right), 0)
+        widest = min(widest, 3 * int((self._stop - self._start).max()) + 6 * CHUNK)  # groups of a window
         per_window = widest * max(1 + self.plan.noise.shape[1], vector_size // CHUNK)
         size = max(1, min(size, NUMBERS_PER_STEP // per_window))
         for first in range(0, self.n, size):
@@ -66,8 +69,8 @@ class PlanOnDevice:
             yield self._windows(first, last), self._booked(first, last)
 
     def _windows(self, first: int, last: int) -> Windows | None:
-        n_chunks = -(-(last - first) // CHUNK)
-        windows = np.minimum(np.arange(first, first + n_chunks * CHUNK), last - 1).reshape(n_chunks, CHUNK)
+        windows, is_there = self._chunks(first, last)
+        n_chunks = len(windows)
         lowest = self._start[windows].min(1)
         reach = int((self._stop[windows].max(1) - lowest).max())
         if reach == 0:
@@ -81,8 +84,7 @@ class PlanOnDevice:
 
         start, stop = per_window(self.contexts).transpose(1, 2)[:, None].unbind(2)
         centres = per_window(self.centres)
-        there = torch.arange(first, first + n_chunks * CHUNK, device=self.device) < last
-        there = there.view(n_chunks, CHUNK, 1)
+        there = send(is_there, self.device).view(n_chunks, CHUNK, 1)
         seen = (positions[:, :, None] >= start) & (positions[:, :, None] < stop)
         seen &= (positions[:, :, None] != centres.transpose(1, 2)) & there.transpose(1, 2)
         targets = torch.cat((self.items[centres], per_window(self.noise)), 2)
@@ -97,6 +99,23 @@ class PlanOnDevice:
             seen &= (theirs == markets) & (markets >= 0)
             blocks.append(Block(targets[:, :, k:], signs[:, :, k:], _unseen(seen)))
         return Windows(items, tuple(blocks), per_window(self.rates)[:, :, 0])
+
+    def _chunks(self, first: int, last: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Deal the windows out to chunks; return their numbers and which are no filling, (n, CHUNK) each.
+
+        The groups of a wide window reach far and the next window begins far back; so does a new chunk then.
+        """
+        start = self._start[first:last]
+        rows = np.arange(len(start))
+        far_back = np.concatenate([[True], start[1:] < start[:-1] - 2 * CHUNK])
+        place = (rows - np.maximum.accumulate(np.where(far_back, rows, 0))) % CHUNK
+        opens = place == 0
+        chunk = np.cumsum(opens) - 1
+        windows = np.repeat(first + rows[opens], CHUNK).reshape(-1, CHUNK)
+        windows[chunk, place] = first + rows
+        is_there = np.zeros(windows.shape, bool)
+        is_there[chunk, place] = True
+        return windows, is_there
 
     def _booked(self, first: int, last: int) -> tuple[Pairs, ...]:
         """Eq. 4: each click's input row and its session's booked output rows, 1/n each, but for its own."""

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from item2vec.embeddings.alias import Noise
 from item2vec.embeddings.corpus import trainable_sessions
-from item2vec.embeddings.draws import Corpus, Cursor, WindowSettings, draw_windows
-from item2vec.embeddings.numba_engine import EpochResult, compiled, first_state, make_plan
+from item2vec.embeddings.draws import NOT_UNDER_WAY, Corpus, Cursor, WindowSettings, draw_windows
+from item2vec.embeddings.numba_engine import INPUTS_PER_NOISE, EpochResult, compiled, first_state, make_plan
 from item2vec.embeddings.opening import cores
 from item2vec.embeddings.rejections import EpochRejections, epoch_pairs
 from item2vec.embeddings.torch_batches import PlanOnDevice, rejected_batches, send
@@ -23,7 +23,7 @@ from item2vec.embeddings.torch_steps import Tables, step
 from item2vec.embeddings.windows import TERMS, Plan
 from item2vec.errors import ConfigError, TrainingError, UsageError
 
-WINDOWS_PER_STEP = {"cpu": 2048, "cuda": 8192}
+WINDOWS_PER_STEP = {"cpu": 4096, "cuda": 8192}
 PROGRESS_SECONDS = 0.2
 
 
@@ -76,7 +76,8 @@ class TorchEngine:
     device : str or None
         "cpu", "cuda" or "cuda:n"; ``None`` takes CUDA where there is one.
     windows_per_step : int or None
-        Windows whose gradients come from the same tables; ``None`` takes 2,048 on the CPU, 8,192 on CUDA.
+        Rows of a plan, windows or groups of their inputs, whose gradients come from the same tables; ``None``
+        takes 4,096 on the CPU, 8,192 on CUDA.
 
     Raises
     ------
@@ -101,6 +102,7 @@ class TorchEngine:
     ) -> None:
         if settings.cbow:
             raise ConfigError('sg=0 (CBOW) is trained by engine="numba" only; set engine="numba" or sg=1')
+        settings = settings._replace(group=INPUTS_PER_NOISE)
         self.corpus, self.noise, self.settings, self.seed = corpus, noise, settings, seed
         self.device = open_device(device)
         self.windows_per_step = windows_per_step or WINDOWS_PER_STEP[self.device.type]
@@ -204,6 +206,7 @@ class TorchEngine:
             state=first_state(self.seed, epoch, 0),
             done=np.zeros(1),
             dropped=np.zeros(1, np.int64),
+            under_way=NOT_UNDER_WAY.copy(),
         )
 
     def _draw_arguments(self, order: npt.NDArray[np.int64], cursor: Cursor) -> tuple[Any, ...]:
