@@ -81,8 +81,8 @@ def _pick(z, entries, first, n):  # type: ignore[no-untyped-def]
     """One exact draw from the alias table of entries[first : first + n]: the place in it that z falls on."""
     slot = ((z >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)
     entry = entries[np.uint64(first) + slot]
-    own = (z & np.uint64(0xFFFFFFFF)) < (entry >> np.uint64(32))
-    return slot if own else entry & np.uint64(0xFFFFFFFF)
+    other = np.uint64((z & np.uint64(0xFFFFFFFF)) >= (entry >> np.uint64(32)))  # as a mask: a coin, no branch
+    return slot ^ ((slot ^ (entry & np.uint64(0xFFFFFFFF))) & (np.uint64(0) - other))
 
 
 @njit(inline="always")
