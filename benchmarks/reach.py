@@ -24,14 +24,14 @@ from item2vec.sessions.container import Sessions
 
 MUST, AIM = 1 / 8, 1 / 15
 CHOSEN: dict[str, Any] = TRAINED | {
-    "epochs": 16,
+    "epochs": 12,
     "alpha": 0.12,
     "window": 8,
     "sample": 1e-3,
     "ns_exponent": 0.5,
 }
 GRID: dict[str, Sequence[Any]] = {
-    "epochs": (12, 16, 20),
+    "epochs": (10, 12, 16),
     "alpha": (0.1, 0.12),
     "window": (5, 8),
     "sample": (0.0, 1e-3),
