@@ -1,4 +1,8 @@
-"""The CPU engine: lock-free threads over token-balanced slices of a shuffled epoch."""
+"""The CPU engine: lock-free threads over token-balanced slices of a shuffled epoch.
+
+The first training with a vector size compiles its kernels (some 10 seconds); they are cached on disk, so that
+the next process starts within a second.
+"""
 
 from __future__ import annotations
 
