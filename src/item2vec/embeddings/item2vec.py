@@ -38,9 +38,11 @@ class Item2Vec(Estimator):
     window : int or "session"
         Clicks on either side of the centre that count as its context; "session" takes the whole session.
     negative : int
-        Noise items per window, shared by its pairs.
+        Noise items per pair. Two inputs of a window at most share theirs: sharing them with the whole window
+        costs Recall. (CBOW: per window.)
     market_negative : int
-        Further noise items per window from the inputs' market; 0 switches eq. 5 off.
+        Further noise items per pair, from the market of one of the inputs that share them; 0 switches eq. 5
+        off.
     epochs : int
     alpha, min_alpha : float
         Learning rate at the start and at the end; linear in between, constant if they are equal.
