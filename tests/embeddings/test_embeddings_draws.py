@@ -165,6 +165,37 @@ def test_a_long_session_needs_no_larger_plan(
         assert len(w["contexts"]) == 0 or not {7, 9} & set(w["noise"]) or set(w["contexts"]) <= {3, 4}
 
 
+@pytest.mark.parametrize("weight", [0.3, 1.0, 1.7, 5.0])
+def test_progress_follows_the_passes_of_a_long_session(
+    weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The learning rate falls by it: never back, and in no leap, whatever a session weighs."""
+    monkeypatch.setattr(numba_engine, "WINDOWS_AT_ONCE", 40)
+    corpus = make_corpus([list(range(200))], weights=[weight])
+    options = SETTINGS._replace(group=2)
+    noise = build_noise(noise_weights(corpus, 1.0), corpus.item_markets)
+    plan, order = make_plan(corpus, options), trainable_sessions(corpus)
+    of_pass = draw(make_corpus([list(range(200))]), options)[0]
+    for seed in range(8):  # .3 and 1.7 passes are one or none more
+        cursor = Cursor(
+            *(np.full(1, start, np.int64) for start in (0, -1)),
+            np.array([seed], np.uint64),
+            np.zeros(1),
+            np.zeros(1, np.int64),
+            NOT_UNDER_WAY.copy(),
+        )
+        arguments = (corpus, noise, order, options, plan, cursor)
+        entry, rows, done = compiled(draw_windows, *arguments), 0, [0.0]
+        while n := entry(*arguments):
+            rows += n
+            done.append(float(cursor.done[0]))
+            if cursor.session[0] < len(order):
+                expected = min(200 * rows / len(of_pass), int(weight * 200))
+                assert done[-1] == pytest.approx(expected, abs=3)
+        assert done == sorted(done)
+        assert float(cursor.done[0]) == pytest.approx(weight * 200)
+
+
 def test_every_group_of_a_window_draws_its_own_noise() -> None:
     session = list(range(200))
     windows, _ = draw(make_corpus([session]), SETTINGS._replace(window=4, negative=8, group=2))

@@ -14,12 +14,10 @@ AHEAD = 8  # sessions
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 REDRAWS = 3  # of a noise item that equals a positive; then it is dropped and counted
 NO_REJECTIONS = np.zeros((0, 2), np.int32)
-
-
 # Where a pass that one block of rows does not hold goes on: its first and past-last position, the centre and
-# the context it stands at (−1: its window is not drawn yet), that window's end, the clicks counted as done
-START, STOP, CENTRE, CONTEXT, LAST, COUNTED = range(6)
-NOT_UNDER_WAY = np.zeros(6, np.int64)
+# the context it stands at (−1: no window yet), its end, the clicks counted as done, the passes begun
+START, STOP, CENTRE, CONTEXT, LAST, COUNTED, BEGUN = range(7)
+NOT_UNDER_WAY = np.zeros(7, np.int64)
 
 
 class Corpus(NamedTuple):
@@ -55,7 +53,7 @@ class Cursor(NamedTuple):
     state: npt.NDArray[np.uint64]  # of the random numbers
     done: npt.NDArray[np.float64]  # expected clicks of the finished sessions
     dropped: npt.NDArray[np.int64]  # noise draws given up
-    under_way: npt.NDArray[np.int64] = NOT_UNDER_WAY  # (6,) see START to COUNTED; for groups only
+    under_way: npt.NDArray[np.int64]  # (7,) see START to BEGUN; for groups only
 
 
 @njit(inline="always")
@@ -265,20 +263,21 @@ def _lay_out(corpus, order, settings, plan, cursor, state):  # type: ignore[no-u
             if weight > cursor.passes[0]:
                 state += GOLDEN
                 cursor.passes[0] += _uniform(_mix(state)) < weight - cursor.passes[0]
-        while cursor.passes[0] > 0 and at[CENTRE] >= at[STOP]:
-            if stop + length > len(plan.items):
-                return n, state
+        while cursor.passes[0] > 0 and at[CENTRE] >= at[STOP] and stop + length <= len(plan.items):
             cursor.passes[0] -= 1
+            at[BEGUN] += 1
             n, stop, state = _add_pass(corpus, session, settings, plan, n, stop, cursor, state)
-        if at[CENTRE] < at[STOP]:
-            cursor.done[0] += max(at[CENTRE] - at[START] - at[COUNTED], 0)
-            at[COUNTED] = max(at[CENTRE] - at[START], at[COUNTED])
+        if at[CENTRE] < at[STOP] or cursor.passes[0] > 0:  # the plan is full
+            if settings.group and at[BEGUN]:
+                counted = min((at[BEGUN] - 1) * length + at[CENTRE] - at[START], np.int64(weight * length))
+                cursor.done[0] += counted - at[COUNTED]
+                at[COUNTED] = counted
             return n, state
         cursor.passes[0] = -1
         cursor.session[0] += 1
         cursor.done[0] += weight * length - at[COUNTED]
-        if at[COUNTED]:
-            at[COUNTED] = 0
+        if settings.group:
+            at[COUNTED] = at[BEGUN] = 0
     return n, state
 
 

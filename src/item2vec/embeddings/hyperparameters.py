@@ -16,7 +16,7 @@ ENGINES = {
     "torch": "item2vec.embeddings.torch_engine:TorchEngine",
 }
 MAX_VECTOR_SIZE = 1024
-MAX_NOISE = 10_000  # per window: a buffer of this many rows per thread
+MAX_NOISE = 10_000  # per pair: every thread has room for that many in each row of its plan
 MAX_INT = 2**63 - 1
 
 

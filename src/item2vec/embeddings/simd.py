@@ -191,11 +191,13 @@ def apply_steps(typing, stride, tables, scratch, n_pairs, n_blocks):  # type: ig
 
     def codegen(ctx, b, sig, args):  # type: ignore[no-untyped-def]
         step = _Step(b, *_members(ctx, b, sig, args), (d, *args[3:]))
-        for column in range(0, d, columns):
-            row = ir.VectorType(FLOAT, min(columns, d - column))
+        column = 0
+        while column < d:
+            row = ir.VectorType(FLOAT, min(columns, 1 << ((d - column).bit_length() - 1)))
             step.find_deltas(column, row)
             step.move_targets(column, row)
             step.move_inputs(column, row)
+            column += row.count
         return ctx.get_dummy_value()
 
     return types.void(stride, tables, scratch, types.int64, types.int64), codegen
