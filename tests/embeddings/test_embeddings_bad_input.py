@@ -78,7 +78,23 @@ def test_odd_input_trains_to_finite_vectors(case: str) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], type[Item2VecError], str]] = {
-    "no sessions": (lambda: fit(Sessions.from_lists([])), EmptyDataError, "no item occurs"),
+    "no sessions": (lambda: fit(Sessions.from_lists([])), EmptyDataError, "sessions hold no clicks; check"),
+    "no sessions, counted": (
+        lambda: Cooccurrence().fit(Sessions.from_lists([])),
+        EmptyDataError,
+        "sessions hold no clicks; check the source",
+    ),
+    "a million clicks, whole, counted": (
+        lambda: Cooccurrence(window="session").fit(long_session(10**6)),
+        UsageError,
+        r"999,999 pairs for a single click \(at most 10,000\), about 999,999,000,000 pairs, 27.8 hours of one"
+        " core; set a window",
+    ),
+    "a million clicks, wide, counted": (
+        lambda: Cooccurrence(window=6_000).fit(long_session(10**6)),
+        UsageError,
+        "12,000 pairs for a single click.*about 12,000,000,000 pairs",
+    ),
     "one click each": (lambda: fit(Sessions.from_lists([[1], [2]])), EmptyDataError, "two clicks"),
     "lists": (lambda: small().fit([[1, 2]]), UsageError, "Sessions.from_lists"),  # type: ignore[arg-type]
     "a million clicks, whole": (
@@ -90,6 +106,21 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Item2VecError], str]] = {
         lambda: fit(long_session(10**6), window=6_000, shrink_windows=False),
         UsageError,
         "12,000 pairs for a single click.*about 12,000,000,000 pairs",
+    ),
+    "windows that shrink, half as wide on average": (
+        lambda: fit(long_session(20_000), window=6_000),
+        UsageError,
+        "12,000 pairs for a single click.*about 120,000,000 pairs",
+    ),
+    "windows of what came before, each click": (
+        lambda: fit(long_session(20_000), window=12_000, forward_only=True, shrink_windows=False),
+        UsageError,
+        "12,000 pairs for a single click.*about 240,000,000 pairs",
+    ),
+    "all that came before, half of it on average": (
+        lambda: fit(long_session(20_000), window="session", forward_only=True),
+        UsageError,
+        "19,999 pairs for a single click.*about 199,990,000 pairs",
     ),
     "alpha .5": (
         lambda: fit(CLUSTERS, alpha=0.5, epochs=20),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import signal
 import threading
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +16,7 @@ import pytest
 from cluster_world import cluster_lists, cluster_share, fit, same, small
 
 from item2vec.embeddings import ItemVectors, StopTraining
-from item2vec.embeddings.checkpoint import TrainingState
+from item2vec.embeddings.checkpoint import TrainingState, read_checkpoint, write_checkpoint
 from item2vec.embeddings.training import PATIENCE, Schedule, Training
 from item2vec.errors import (
     CorruptArtifactError,
@@ -221,12 +224,21 @@ def test_what_was_learned_outlives_an_error_in_a_callback(
     assert len(untrained.history_) == 1
 
 
-def test_ctrl_c_within_an_epoch_ends_the_threads(sessions: Sessions, tmp_path: Path) -> None:
+@pytest.fixture
+def heard_interrupts() -> Iterator[None]:
+    """Ctrl-C is heard, though a shell that starts its jobs in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_interrupts")
+def test_ctrl_c_within_an_epoch_ends_the_threads(tmp_path: Path) -> None:
     import _thread
 
     options = {"checkpoint_dir": tmp_path, "show_progress": False}
     lists = cluster_lists(100_000)
-    model = small(epochs=1000, workers=2, window="session")
+    model = small(epochs=50, workers=2, window="session")
 
     def press_soon(info: dict) -> None:
         if info["epoch"] == 2:
@@ -236,7 +248,7 @@ def test_ctrl_c_within_an_epoch_ends_the_threads(sessions: Sessions, tmp_path: P
         model.fit(Sessions.from_lists(lists), callbacks=[press_soon], **options)
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("item2vec")]
     done = len(model.history_)
-    assert 2 <= done < 1000
+    assert 2 <= done < 50
     saved = json.loads((tmp_path / "checkpoint.json").read_text())["epochs_done"]
     assert saved in (done - 1, done)  # Ctrl-C may fall between the end of an epoch and its checkpoint
 
@@ -306,6 +318,55 @@ def test_a_row_beyond_the_bound_or_no_number_ends_training(lengths: list, losses
     assert (saved, run.state.epochs_done) == ([1, 2], 2)
     assert run.vectors().context_vectors is not None
     assert run.vectors().context_vectors[0, 0] == lengths[1] / 2  # type: ignore[index]
+
+
+def test_a_loss_that_is_no_number_ends_the_epoch_at_once() -> None:
+    import pyarrow as pa
+
+    told: list[float] = []
+
+    class Exploding(Growing):
+        def run_epoch(self, epoch: int, rates: tuple[float, float], on_progress: Callable) -> object:
+            for loss in (1.0, math.nan if epoch == 1 else 1.0, 1.0):
+                on_progress(0.3, loss)
+                told.append(loss)
+            return super().run_epoch(epoch, rates, on_progress)
+
+    run = Training(
+        engine=Exploding([1, 1, 1], [1, 1, 1]),
+        vocabulary=Vocabulary(pa.array([1, 2, 3]), np.ones(3, np.int64)),
+        schedule=Schedule(0.1, 0.1, 3),
+        state=TrainingState(),
+        show_progress=False,
+    )
+    with pytest.raises(TrainingError, match="in epoch 2: the loss is no longer finite"):
+        run.run()
+    assert told == [1.0] * 4  # three of the first epoch, one of the second
+
+
+def test_a_disk_that_fills_half_way_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    """The record is the larger file here: it breaks off after the tables have been written."""
+    import resource
+
+    tables = {"vectors": np.eye(4, dtype=np.float32)}
+    first = TrainingState(1, [{"epoch": 1}], 0, tables)
+    write_checkpoint(tmp_path, "key", first)
+    longer = TrainingState(2, [{"epoch": float(epoch)} for epoch in range(1000)], 0, tables)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"checkpoint of epoch 2 cannot be written"):
+            write_checkpoint(tmp_path, "key", longer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / "epoch-00002.safetensors").exists()
+    resumed = read_checkpoint(tmp_path, "key")
+    assert resumed is not None
+    assert (resumed.epochs_done, resumed.history) == (1, first.history)
+    write_checkpoint(tmp_path, "key", longer)
+    resumed = read_checkpoint(tmp_path, "key")
+    assert resumed is not None
+    assert resumed.history == longer.history
 
 
 def test_progress_shows_speed_and_what_is_left(

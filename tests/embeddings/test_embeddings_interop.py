@@ -284,6 +284,41 @@ def test_what_breaks_off_leaves_nothing(tmp_path: Path, door: Callable[..., Any]
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("door", [new_file, lambda path: new_files(path, ("x",))])
+def test_no_leftover_and_no_other_export_is_in_the_way(tmp_path: Path, door: Callable[..., Any]) -> None:
+    folder = tmp_path / "v" if door is not new_file else tmp_path
+    folder.mkdir(exist_ok=True)
+    leftovers = {folder / f".{os.getpid()}.part", folder / f".v.{os.getpid()}.part"}
+    for leftover in leftovers:
+        leftover.mkdir()
+    with door(tmp_path / "v") as one, door(tmp_path / "v") as other:
+        for place, text in ((one, "one"), (other, "other")):
+            (place / "x" if place.is_dir() else place).write_text(text)
+    written = set(folder.iterdir()) - leftovers
+    assert [path.read_text() for path in written] == ["one"]  # what ended last
+
+
+@pytest.mark.parametrize("n_moved", range(4))
+def test_an_npy_export_cut_off_between_its_files_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_moved: int
+) -> None:
+    make().save_npy(tmp_path)
+    left, replace = iter(range(n_moved)), os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make().save_npy(tmp_path)
+    monkeypatch.undo()
+    assert len(list(tmp_path.iterdir())) == n_moved
+    with pytest.raises(SourceError, match=r"ids\.npy: no such file"):
+        ItemVectors.load_npy(tmp_path)
+
+
 def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> None:
     (tmp_path / "full").symlink_to("/dev/full")
     for save in FILES.values():

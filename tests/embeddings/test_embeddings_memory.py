@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +33,37 @@ def test_what_does_not_fit_is_refused_with_figures(caplog: pytest.LogCaptureFixt
         check_memory(NEED, available=NEED.total - 1)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the limit is set from what Linux tells")
-def test_fit_refuses_before_it_allocates() -> None:
+@contextmanager
+def no_more_than(n_bytes: int) -> Iterator[None]:
+    """Let this process take so much more address space and no more."""
     import resource
 
-    sessions = Sessions.from_lists([[k, k + 1] for k in range(20_000)])
-    model = small(vector_size=1024, epochs=1)
     size = int(Path("/proc/self/status").read_text().split("VmSize:")[1].split()[0]) * 1024
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (size + 200 * MB, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (size + n_bytes, before[1]))
     try:
-        with pytest.raises(
-            TrainingError, match=r"training 20,001 items × 1024 numbers takes about 4\d\d\.\d MB.*only"
-        ):
-            model.fit(sessions, show_progress=False)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the limit is set from what Linux tells")
+@pytest.mark.parametrize(
+    ("kept", "room", "need"),
+    [("", 200, r"4\d\d\.\d MB"), ("scores", 580, r"6\d\d\.\d MB"), ("checkpoints", 580, r"6\d\d\.\d MB")],
+)
+def test_fit_refuses_before_it_allocates(tmp_path: Path, kept: str, room: int, need: str) -> None:
+    """580 MB hold a training without copies of the best epoch or of a checkpoint's bytes."""
+    sessions = Sessions.from_lists([[k, k + 1] for k in range(20_000)])
+    model = small(vector_size=1024, epochs=1)
+    options: dict[str, Any] = {
+        "": {},
+        "scores": {"validate": lambda _: 1.0},
+        "checkpoints": {"checkpoint_dir": tmp_path},
+    }[kept]
+    words = rf"training 20,001 items × 1024 numbers takes about {need}.*only"
+    with no_more_than(room * MB), pytest.raises(TrainingError, match=words):
+        model.fit(sessions, show_progress=False, **options)
     assert not hasattr(model, "item_vectors_")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -204,7 +206,7 @@ def new_file(path: str | Path) -> Iterator[Path]:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; this format is one file: name it, as in {path / 'vectors'}")
     target = path.resolve()
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
+    scratch = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         if path.exists() and not path.is_file():
             yield path
@@ -221,22 +223,27 @@ def new_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def new_files(folder: str | Path, names: Sequence[str]) -> Iterator[Path]:
-    """Give a folder to write some of `names` into; those of an earlier export that are not written go."""
+    """Give a folder to write some of `names` into; those of an earlier export that are not written go.
+
+    The last of `names` is the first to go and the last to come: a folder without it is no finished export.
+    """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; this format is a folder of {', '.join(names)}: name a folder")
-    scratch, is_new = folder / f".{os.getpid()}.part", not folder.exists()
+    is_new, scratch = not folder.exists(), None
     try:
-        scratch.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder))
         yield scratch
-        for name in names:
+        for name in reversed(names):
             (folder / name).unlink(missing_ok=True)
-        for path in scratch.iterdir():
+        for path in sorted(scratch.iterdir(), key=lambda path: names.index(path.name)):
             os.replace(path, folder / path.name)
     except OSError as error:
         raise _refused(folder, error) from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
         if is_new:
             with suppress(OSError):  # it is not empty: all went well
                 folder.rmdir()

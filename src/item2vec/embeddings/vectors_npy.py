@@ -14,7 +14,7 @@ from item2vec.errors import DataError, SourceError
 from item2vec.vocabulary import Vocabulary
 
 Rows = npt.NDArray[np.float32]
-NAMES = ("ids.npy", "counts.npy", "vectors.npy", "context_vectors.npy")
+NAMES = ("counts.npy", "context_vectors.npy", "vectors.npy", "ids.npy")  # ids last: all need them
 MAX_IDS_BYTES = 1 << 30  # numpy pads every id to the longest one
 
 
