@@ -3,7 +3,8 @@
 Both train skip-gram with the same window, noise, epochs and threads, and both are timed from the same lists
 through the vocabulary to the last epoch. Runs are interleaved (ours, gensim, ours, ...) so that a busy
 machine hurts both alike; a ratio is the median of the rounds' own ratios. gensim's modes, from memory and
-from a text file whose writing is part of its time, both run in a case's first round; the faster one runs on.
+from a text file whose writing is part of its time, both run twice in a case's first round; the one with the
+fastest run runs on.
 What is compiled is compiled before. Clocks stand here and never in the tests.
 """
 
@@ -85,8 +86,9 @@ def _gensim(
     }
     if mode:
         return mode, modes[mode]()
-    found = {name: run() for name, run in modes.items()}
-    return min(found.items(), key=lambda item: item[1].wall)
+    found = [(name, run()) for _ in range(2) for name, run in modes.items()]
+    fastest, _ = min(found, key=lambda one: one[1].wall)
+    return fastest, [run for name, run in found if name == fastest][-1]  # one run, as in every other round
 
 
 def row(

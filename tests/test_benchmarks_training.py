@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from itertools import count
+
 import pyarrow as pa
 import pytest
-from benchmarks import corpora, processor, trainers, training
+from benchmarks import corpora, processor, reach, trainers, training
 from benchmarks.trainers import Run
 
 
@@ -62,13 +66,105 @@ def test_both_trainers_train_the_same_lists() -> None:
     ids = pa.array(sorted({item for session in lists for item in session}))
     for run in (ours, *peers):
         assert run.n_clicks == n_clicks
-        assert run.wall > run.training > 0
+        assert run.wall >= run.writing + run.training > 0
         assert run.vectors().vocabulary.ids.sort().equals(ids)
     assert ours.n_pairs > n_clicks
 
 
-def test_the_processor_does_multiply_adds() -> None:
-    for lanes in (4, 8, 16):
-        engine, loop = processor._compiled(lanes, 8)
-        assert loop(10) == pytest.approx(0)
-        del engine
+def test_gensim_trains_skip_grams() -> None:
+    lists = corpora.simulated(n_clicks=2_000, n_items=2_000)
+    for from_file in (False, True):
+        (model,) = trainers.gensim(lists, from_file, vector_size=8, workers=1, epochs=1).vectors.args  # type: ignore[attr-defined]
+        assert (model.sg, model.hs, model.negative, model.cbow_mean) == (1, 0, 5, 1)
+
+
+def test_writing_a_file_is_part_of_gensims_time() -> None:
+    class Slow(list):
+        def __iter__(self) -> Iterator[list[str]]:
+            time.sleep(0.5)
+            return super().__iter__()
+
+    lists = Slow(corpora.simulated(n_clicks=2_000, n_items=2_000))
+    run = trainers.gensim(lists, True, vector_size=8, workers=1, epochs=1)
+    assert run.writing >= 0.5
+    assert run.wall >= run.writing + run.training
+
+
+class Trainers:
+    """Both trainers with given seconds, and the order in which they ran."""
+
+    def __init__(self, memory: list[float], file: list[float]) -> None:
+        self.walls = {"memory": iter(memory), "file": iter(file)}
+        self.order: list[str] = []
+
+    def item2vec(self, lists: corpora.Lists, **params: object) -> Run:
+        self.order.append(f"ours {params['vector_size']}/{params['workers']} of {len(lists)}")
+        return run_of(1, 1)
+
+    def gensim(self, lists: corpora.Lists, from_file: bool, **params: object) -> Run:
+        mode = "file" if from_file else "memory"
+        self.order.append(f"{mode} {params['vector_size']}/{params['workers']} of {len(lists)}")
+        return run_of(next(self.walls[mode]), 1)
+
+
+@pytest.mark.parametrize(
+    ("memory", "file", "chosen", "walls"),
+    [
+        ([30, 20, 21, 22], [25, 26, 27], "memory", [20, 21, 22]),
+        ([30, 29], [20, 21, 22, 23], "file", [21, 22, 23]),
+    ],
+)
+def test_gensim_runs_on_in_its_faster_mode(
+    monkeypatch: pytest.MonkeyPatch, memory: list, file: list, chosen: str, walls: list
+) -> None:
+    fake = Trainers(memory, file)
+    monkeypatch.setattr(training, "trainers", fake)
+    case = training.Case(32, 2)
+    times = training.take_times([["a", "b"]] * 2000, [case], 3, {})
+    assert times[case].mode == chosen
+    assert [run.wall for run in times[case].gensim] == walls
+    both = ["memory 32/2 of 2000", "file 32/2 of 2000"] * 2
+    ours, peer = "ours 32/2 of 2000", f"{chosen} 32/2 of 2000"
+    assert fake.order == ["ours 32/2 of 1000", ours, *both, ours, peer, ours, peer]
+
+
+def test_cases_of_one_size_share_a_run_of_gensim(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Trainers([9, 9, 8, 7], [99, 99])
+    monkeypatch.setattr(training, "trainers", fake)
+    times = training.take_times([["a", "b"]], [training.TWO, training.TORCH, training.MIDDLE], 2, {})
+    assert [run.wall for run in times[training.TWO].gensim] == [9, 8]
+    assert times[training.TWO].gensim == times[training.TORCH].gensim
+    assert not times[training.MIDDLE].gensim
+
+
+@pytest.mark.parametrize(
+    ("shares", "found", "expected"),
+    [
+        ([1 / 16, 1 / 16, 1], [50, 52], "aim"),
+        ([1 / 15], [51], "aim"),
+        ([1 / 10], [51], "pass"),
+        ([1 / 8], [51], "pass"),
+        ([1 / 7.9], [99], "FAIL"),
+        ([1 / 100], [50, 51.9], "FAIL"),
+    ],
+)
+def test_no_cpu_time_is_small_enough_below_the_recall(shares: list, found: list, expected: str) -> None:
+    assert reach.verdict(shares, found, bar=[50, 52]) == expected
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("chains", processor.CHAINS)
+def test_the_processors_operations_are_counted_by_the_loop_itself(lanes: int, chains: int) -> None:
+    engine, loop = processor._compiled(lanes, chains)
+    assert 2 * loop(10, 1.0) == processor.operations(lanes, chains, 10)  # x ← x·1 + 1
+    assert loop(10, 0.5) == pytest.approx(lanes * chains * (1 - 2**-10))
+    del engine
+
+
+def test_the_peak_is_operations_over_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that moves by a second each time it is read; the widest vectors do the most in it."""
+    monkeypatch.setattr(processor, "ROUNDS", 1600)
+    clock = count()
+    monkeypatch.setattr(processor.time, "perf_counter", lambda: float(next(clock)))
+    peak = processor.peak_flops(repeats=1)
+    assert peak == 2 * 1600 * 12
