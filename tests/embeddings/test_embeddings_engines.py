@@ -13,14 +13,14 @@ import torch
 from cluster_world import N_CLUSTERS, cluster_lists, cluster_share, fit, same, shuffled, small
 from sgns_referee import TERMS
 
-from item2vec.embeddings import Item2Vec, ItemVectors
+from item2vec.embeddings import Item2Vec, ItemVectors, torch_engine
 from item2vec.embeddings.alias import build_noise
 from item2vec.embeddings.corpus import build_corpus, noise_weights
 from item2vec.embeddings.draws import WindowSettings
 from item2vec.embeddings.numba_engine import NumbaEngine
 from item2vec.embeddings.starting import starting_tables
-from item2vec.embeddings.torch_engine import TorchEngine
-from item2vec.embeddings.training import PATIENCE
+from item2vec.embeddings.torch_engine import TorchEngine, windows_of_a_step
+from item2vec.embeddings.training import PATIENCE, StopTraining
 from item2vec.errors import ConfigError, EmptyDataError, TrainingError, UsageError
 from item2vec.sessions.container import Sessions
 from item2vec.vocabulary import Vocabulary
@@ -185,8 +185,35 @@ def test_bad_input_is_refused_in_words(sessions: Sessions, engine: dict) -> None
         fit(sessions, market_negative=2, **engine)
 
 
-def test_a_huge_learning_rate_diverges_in_words_or_is_held(sessions: Sessions) -> None:
+@on_every_engine
+def test_a_training_that_trains_nothing_says_so(sessions: Sessions, engine: dict, tmp_path: Path) -> None:
+    few = sessions.take(range(100))
+    model = small(sample=1e-9, **engine)
+    for _ in range(2):  # the second finds all epochs in its checkpoint
+        with pytest.raises(EmptyDataError, match=r"no epoch of 3 had a pair.*Raise sample or set it to 0"):
+            model.fit(few, checkpoint_dir=tmp_path, show_progress=False)
+        assert not hasattr(model, "item_vectors_")
+    model.fit(few, rejections=[(few.item_ids[0].as_py(), few.item_ids[1].as_py())], show_progress=False)
+    assert model.history_[-1]["pairs"] == 0
+    assert model.history_[-1]["rejection"] > 0
+
+
+@on_every_engine
+def test_validate_must_not_raise_what_callbacks_raise(sessions: Sessions, engine: dict) -> None:
+    def validate(_: ItemVectors) -> float:
+        raise StopTraining
+
+    model = small(**engine)
+    with pytest.raises(UsageError, match=r"validate raised StopTraining.*callbacks"):
+        model.fit(sessions.take(range(100)), validate=validate, show_progress=False)
+    assert len(model.history_) == 1
+
+
+def test_a_huge_learning_rate_diverges_in_words_or_is_held(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows of the torch engine step no further than their curvature allows; the numba engine's do."""
+    monkeypatch.setattr(torch_engine, "CLICKS_PER_WINDOW", 1)  # in steps as large as a large log's
     numba, torch_cpu = CPU
     with pytest.raises(TrainingError, match=r"epoch \d+.*lower alpha"):
         fit(sessions, alpha=1e25, **numba)
@@ -246,7 +273,27 @@ def test_an_epoch_of_both_engines_on_the_same_draws(windows_per_step: int) -> No
         np.testing.assert_allclose(ours_rows, theirs_rows, atol=near * np.abs(theirs_rows).max() * 3)
 
 
+@pytest.mark.parametrize("n", [100, 200, 1000])
+def test_small_logs_are_learned_as_well_by_both_engines(n: int) -> None:
+    """An epoch that is one large step or two would leave torch's loss 8 to 20 % above numba's."""
+    sessions = Sessions.from_lists(cluster_lists(n))
+    numba, torch_cpu = ([fit(sessions, epochs=10, seed=s, **engine) for s in (1, 2)] for engine in CPU)
+    losses, shares = (
+        [[of(model) for model in models] for models in (numba, torch_cpu)]
+        for of in (lambda m: m.history_[-1]["loss"], lambda m: cluster_share(m.item_vectors_))
+    )
+    assert np.mean(losses[1]) == pytest.approx(np.mean(losses[0]), rel=0.03)
+    assert np.mean(shares[1]) >= np.mean(shares[0]) - 0.07
+
+
 # The torch engine
+
+
+def test_a_step_grows_with_the_log_up_to_the_default() -> None:
+    cpu, cuda = map(torch.device, ("cpu", "cuda"))
+    clicks = (1.0, 1023.9, 12_800.0, 4096 * 128.0, 1e9)
+    assert [windows_of_a_step(c, cpu) for c in clicks] == [8, 8, 100, 4096, 4096]
+    assert windows_of_a_step(1e9, cuda) == 8192
 
 
 def test_popular_items_in_large_steps_learn_what_small_steps_learn() -> None:

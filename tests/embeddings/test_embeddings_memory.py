@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +95,35 @@ def test_the_estimate_is_what_the_engine_allocates(params: dict) -> None:
     assert need.tables == held["tables"]
     working = held["plans"] + held["scratch"] - shared * engine.workers
     assert 0.97 * working <= need.threads <= 1.25 * working
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is what Linux tells")
+def test_the_estimate_covers_the_steps_of_torch() -> None:
+    code = """
+from pathlib import Path
+import numpy as np
+from item2vec.embeddings import Item2Vec, opening
+from item2vec.embeddings.corpus import build_corpus
+from item2vec.sessions.container import Sessions
+def resident(field):
+    return 1024 * int(Path("/proc/self/status").read_text().split(field + ":")[1].split()[0])
+lists = np.random.default_rng(0).integers(0, 26, (4, 6)).tolist()
+sessions = Sessions.from_lists(lists)
+common = dict(engine="torch", device="cpu", epochs=1, workers=1)
+Item2Vec(**common).fit(sessions, show_progress=False)
+model = Item2Vec(**common, negative=2000, vector_size=1000)
+_, corpus = build_corpus(sessions, 1, 0.0)
+params = model.get_params()
+settings = opening.window_settings(params, corpus)
+need = opening.training_need(params, corpus, settings, False, False).total
+before = resident("VmRSS")
+model.fit(sessions, show_progress=False)
+print(need, resident("VmHWM") - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    need, peak = map(int, done.stdout.split())
+    assert 0.9 * peak - 20 * MB <= need <= 2 * peak
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -39,7 +39,14 @@ def make_engine(inputs: np.ndarray, outputs: np.ndarray, negative: int, **option
     noise = build_noise(np.ones(N_ITEMS), ITEM_MARKETS)
     shape = WindowSettings(5, True, False, negative, 0)
     return TorchEngine(
-        corpus, noise, shape, inputs, outputs, workers=1, seed=1, **{"device": "cpu", **options}
+        corpus,
+        noise,
+        shape,
+        inputs,
+        outputs,
+        workers=1,
+        seed=1,
+        **{"device": "cpu", "windows_per_step": 4096, **options},
     )
 
 
@@ -211,6 +218,15 @@ def test_wide_windows_take_fewer_at_a_time_and_learn_the_same(monkeypatch: pytes
     monkeypatch.setattr(torch_batches, "NUMBERS_PER_STEP", 1)
     for one, other in zip(train_torch(inputs, outputs, plan, 5, (0.1, 0.1)), small, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_gathered_targets_of_a_step_are_bounded() -> None:
+    for reach, n_targets, vector_size in [(18, 10_001, 1000), (18, 201, 1024), (57, 6, 1024), (1, 50, 800)]:
+        at_once = torch_batches.windows_at_once(8192, reach, n_targets, vector_size)
+        assert at_once == 1 or at_once * n_targets * vector_size <= 4 * torch_batches.NUMBERS_PER_STEP
+        assert at_once == 1 or at_once * n_targets * reach <= torch_batches.NUMBERS_PER_STEP
+    assert torch_batches.windows_at_once(4096, 18, 6, 32) == 4096
+    assert torch_batches.windows_at_once(8192, 18, 6, 128) == 8192
 
 
 # Popular rows

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from item2vec.sessions.container import Sessions
     from item2vec.vocabulary import Vocabulary
 
-_ENGINE_ONLY = ("engine", "device", "workers")  # they do not change what is learned, only how fast
+# Engines learn the same objective to about the same quality, though not to the same bytes.
+_ENGINE_ONLY = ("engine", "device", "workers")
 
 
 class Item2Vec(Estimator):
@@ -171,7 +172,7 @@ class Item2Vec(Estimator):
         UsageError
             If the arguments do not fit the data or one another, or `checkpoint_dir` holds another training.
         EmptyDataError
-            If no pair is left to train on.
+            If no pair is left to train on, or `sample` or the weights leave none in any epoch.
         TrainingError
             If it needs more memory than there is (before it starts, with the figures), or diverges: a loss
             that is not finite, or a vector longer than 1,000 (trained ones are shorter than 10).
@@ -217,7 +218,7 @@ class Item2Vec(Estimator):
         try:
             run.run()
         finally:  # what was learned before Ctrl-C or a divergence is not lost
-            if run.state.epochs_done:
+            if run.learned():
                 self.item_vectors_, self.history_ = run.vectors(), run.state.history
         return self
 

@@ -147,6 +147,7 @@ def training_need(
     if not settings.cbow:
         n_inputs = min(n_inputs, INPUTS_PER_NOISE)
     n_noise = settings.negative + settings.market_negative
+    torch_step = _torch_step_bytes(params, corpus, settings) if params["engine"] == "torch" else 0
     blocks = -(-(1 + n_noise) // TARGETS)
     clicks = max(WINDOWS_AT_ONCE, longest)
     steps = clicks if settings.cbow else WINDOWS_AT_ONCE
@@ -160,6 +161,23 @@ def training_need(
         what=f"{n_items:,} items × {size} numbers",
         tables=2 * n_items * row,
         copies=copies * 2 * 4 * n_items * size,
-        threads=workers * (plan + scratch),
+        threads=2 * plan + torch_step if params["engine"] == "torch" else workers * (plan + scratch),
         order=6 * 8 * len(lengths),
     )
+
+
+def _torch_step_bytes(params: Mapping[str, Any], corpus: Corpus, settings: WindowSettings) -> int:
+    """Estimate what a step's matrices take of this machine's memory; a device of its own has its own."""
+    from item2vec.embeddings.torch_batches import step_bytes, widest_reach, windows_at_once
+    from item2vec.embeddings.torch_engine import open_device, windows_of_a_step
+
+    device = open_device(params["device"])
+    if device.type != "cpu":
+        return 0
+    sessions = trainable_sessions(corpus)
+    lengths = np.diff(corpus.offsets)[sessions]
+    side = min(settings.window, int(lengths.max()) - 1)
+    reach = widest_reach(side, 0 if settings.forward_only else side, INPUTS_PER_NOISE + 1)
+    shape = reach, 1 + settings.negative + settings.market_negative, params["vector_size"]
+    size = windows_of_a_step(float(corpus.weights[sessions].astype(np.float64) @ lengths), device)
+    return step_bytes(windows_at_once(size, *shape), *shape)

@@ -14,7 +14,45 @@ from torch import Tensor
 from item2vec.embeddings.torch_steps import CHUNK, Block, Pairs, Windows
 from item2vec.embeddings.windows import Plan
 
-NUMBERS_PER_STEP = 1 << 22  # of one matrix, 16 MB; wide windows take fewer at a time
+NUMBERS_PER_STEP = 1 << 22  # of one matrix of scores or inputs, 16 MB; wide windows take fewer at a time
+TARGETS_TO_SCORES = 4  # so much larger may the gathered targets be
+
+
+def windows_at_once(size: int, reach: int, n_targets: int, vector_size: int) -> int:
+    """Return how many windows a step takes, up to `size`, so that none of its matrices grows too large.
+
+    Parameters
+    ----------
+    size : int
+    reach : int
+        The most items that the windows of a chunk may take as their input.
+    n_targets : int
+        A window's centre and its noise.
+    vector_size : int
+    """
+    targets = n_targets * vector_size // TARGETS_TO_SCORES
+    per_window = max(reach * n_targets, reach * vector_size // CHUNK, targets)
+    return max(1, min(size, NUMBERS_PER_STEP // per_window))
+
+
+def widest_reach(left: int, right: int, inputs: int) -> int:
+    """Return the most items that the windows of a chunk may take as their input.
+
+    Parameters
+    ----------
+    left, right : int
+        Clicks from a centre to where a window begins and ends.
+    inputs : int
+        Clicks that a window or a group of its inputs spans.
+    """
+    return min(CHUNK + left + right, 3 * inputs + 6 * CHUNK)  # a wide window is dealt out in groups
+
+
+def step_bytes(windows: int, reach: int, n_targets: int, vector_size: int) -> int:
+    """Estimate what the matrices of a step of so many windows take at their most."""
+    chunks = -(-windows // CHUNK)
+    targets, scores = CHUNK * n_targets * vector_size, reach * CHUNK * n_targets
+    return 4 * chunks * (3 * targets + 5 * scores + 4 * reach * vector_size)
 
 
 def send(array: npt.NDArray[Any], device: torch.device) -> Tensor:
@@ -53,17 +91,15 @@ class PlanOnDevice:
         ).long()
         self.contexts = send(plan.contexts[:n], self.device).long()
         self.centres = send(self._centres, self.device)
-        self.noise = send(plan.noise[:n], self.device).long()
+        self.noise = send(plan.noise[:n], self.device)
         self.markets = send(plan.markets[:n], self.device).long()
         self.rates = rates[0] + (rates[1] - rates[0]) / n * torch.arange(n, device=self.device)
 
     def batches(self, size: int, vector_size: int) -> Iterator[tuple[Windows | None, tuple[Pairs, ...]]]:
         """Yield the windows and the booked pairs of up to `size` windows at a time, in order."""
         left, right = (self._centres - self._start).max(), (self._stop - self._centres).max()
-        widest = CHUNK + max(int(left), 0) + max(int(right), 0)
-        widest = min(widest, 3 * int((self._stop - self._start).max()) + 6 * CHUNK)  # groups of a window
-        per_window = widest * max(1 + self.plan.noise.shape[1], vector_size // CHUNK)
-        size = max(1, min(size, NUMBERS_PER_STEP // per_window))
+        reach = widest_reach(max(int(left), 0), max(int(right), 0), int((self._stop - self._start).max()))
+        size = windows_at_once(size, reach, 1 + self.plan.noise.shape[1], vector_size)
         for first in range(0, self.n, size):
             last = min(first + size, self.n)
             yield self._windows(first, last), self._booked(first, last)

@@ -24,6 +24,10 @@ from item2vec.embeddings.windows import TERMS, Plan
 from item2vec.errors import ConfigError, TrainingError, UsageError
 
 WINDOWS_PER_STEP = {"cpu": 4096, "cuda": 8192}
+FEWEST_WINDOWS = 8
+"""Of a step. With fewer an epoch only takes longer."""
+CLICKS_PER_WINDOW = 128
+"""Of a step: steps as large as a small log's epoch are too few to learn what one by one would."""
 PROGRESS_SECONDS = 0.2
 
 
@@ -46,6 +50,11 @@ def open_device(name: str | None) -> torch.device:
             " None for the best there is"
         )
     return device
+
+
+def windows_of_a_step(clicks: float, device: torch.device) -> int:
+    """Return how many rows of a plan one step takes where an epoch has so many clicks."""
+    return min(WINDOWS_PER_STEP[device.type], max(FEWEST_WINDOWS, int(clicks) // CLICKS_PER_WINDOW))
 
 
 @contextmanager
@@ -77,7 +86,8 @@ class TorchEngine:
         "cpu", "cuda" or "cuda:n"; ``None`` takes CUDA where there is one.
     windows_per_step : int or None
         Rows of a plan, windows or groups of their inputs, whose gradients come from the same tables; ``None``
-        takes 4,096 on the CPU, 8,192 on CUDA.
+        takes 4,096 on the CPU and 8,192 on CUDA, but no more than one per 128 clicks of an epoch (at least
+        8): every row of a step sees the tables as they were before it.
 
     Raises
     ------
@@ -105,10 +115,10 @@ class TorchEngine:
         settings = settings._replace(group=INPUTS_PER_NOISE)
         self.corpus, self.noise, self.settings, self.seed = corpus, noise, settings, seed
         self.device = open_device(device)
-        self.windows_per_step = windows_per_step or WINDOWS_PER_STEP[self.device.type]
         self.sessions = trainable_sessions(corpus)
         lengths = np.diff(corpus.offsets)[self.sessions]
         self.expected_clicks = corpus.weights[self.sessions].astype(np.float64) * lengths
+        self.windows_per_step = windows_per_step or windows_of_a_step(self.clicks_per_epoch, self.device)
         self.workers = workers or cores()
         try:
             self.tables = Tables(send(inputs, self.device), send(outputs, self.device))

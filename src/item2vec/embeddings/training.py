@@ -15,7 +15,7 @@ from tqdm import tqdm
 from item2vec.embeddings.checkpoint import TrainingState
 from item2vec.embeddings.item_vectors import ItemVectors
 from item2vec.embeddings.norms import LARGEST_NORM, longest_row
-from item2vec.errors import TrainingError, UsageError
+from item2vec.errors import EmptyDataError, TrainingError, UsageError
 from item2vec.vocabulary import Vocabulary
 
 PATIENCE = 3  # epochs in a row without a better validation score; then training stops
@@ -88,7 +88,16 @@ class Training:
         ) as bar:
             while not self._finished():
                 self._run_epoch(bar)
+        if not self.learned():
+            raise EmptyDataError(
+                f"nothing was trained: no epoch of {self.state.epochs_done} had a pair of clicks left. Raise"
+                " sample or set it to 0, and give sessions of two clicks or more, their weights about 1"
+            )
         return self.vectors()
+
+    def learned(self) -> bool:
+        """Return whether any epoch had something to train: a pair, a booked item or a rejection."""
+        return any(epoch["pairs"] or epoch["loss"] for epoch in self.state.history)
 
     def vectors(self) -> ItemVectors:
         """Return the vectors of the last finished epoch, or the best one's where one validates."""
@@ -164,7 +173,14 @@ class Training:
         )
 
     def _score(self, validate: Validate) -> float:
-        given = validate(self._item_vectors(""))
+        try:
+            given = validate(self._item_vectors(""))
+        except StopTraining as e:
+            raise UsageError(
+                "validate raised StopTraining, which is for callbacks: raise it in one of them"
+                f" (callbacks=[...]), and let validate return its score; {PATIENCE} epochs without a better"
+                " one stop training"
+            ) from e
         try:
             score = float(given)
         except (TypeError, ValueError):
