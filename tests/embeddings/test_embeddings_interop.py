@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -217,6 +218,13 @@ def test_the_projector_needs_no_item_table(tmp_path: Path) -> None:
     assert (tmp_path / "metadata.tsv").read_text() == "item_id\tcount\na b\t1\nc \t1\n"
 
 
+def test_one_attribute_needs_no_list(tmp_path: Path) -> None:
+    vectors = make()
+    items = pa.table({"item_id": vectors.ids, "market": ["Köln"] * len(vectors)})
+    vectors.save_projector(tmp_path, items=items, attributes="market")
+    assert (tmp_path / "metadata.tsv").read_text("utf-8").startswith("item_id\tcount\tmarket\n")
+
+
 @pytest.mark.parametrize(
     ("items", "attributes", "words"),
     [
@@ -227,11 +235,18 @@ def test_the_projector_needs_no_item_table(tmp_path: Path) -> None:
             "no column 'price'; it has item_id, market",
         ),
         (pa.table({"id": ["x"], "price": [1]}), ["price"], "no column 'item_id'"),
+        (pa.table({"item_id": ["x"], "market": ["m"]}), "price", "no column 'price'; it has"),
+        (
+            pd.DataFrame({"item_id": ["x"]}),
+            ["price"],
+            "must be a pyarrow.Table, not DataFrame; .*from_pandas",
+        ),
+        (pd.DataFrame({"item_id": ["x"]}), [], "items must be a pyarrow.Table, not DataFrame"),
         (pa.table({"item_id": [1], "price": [1]}), ["price"], "item_id is int64 .* and string in the model"),
     ],
 )
 def test_attributes_that_are_not_there_are_named(
-    tmp_path: Path, items: pa.Table | None, attributes: list[str], words: str
+    tmp_path: Path, items: Any, attributes: str | list[str], words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
         make().save_projector(tmp_path / "map", items=items, attributes=attributes)
@@ -313,10 +328,27 @@ def test_an_npy_export_cut_off_between_its_files_is_not_read(
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         make().save_npy(tmp_path)
-    monkeypatch.undo()
     assert len(list(tmp_path.iterdir())) == n_moved
     with pytest.raises(SourceError, match=r"ids\.npy: no such file"):
         ItemVectors.load_npy(tmp_path)
+
+
+def test_an_older_npy_export_that_is_half_gone_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make().save_npy(tmp_path)
+    unlink, gone = Path.unlink, []
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if gone:
+            raise KeyboardInterrupt
+        gone.append(path.name)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make().save_npy(tmp_path)
+    assert gone == ["ids.npy"]
 
 
 def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> None:
