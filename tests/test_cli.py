@@ -140,7 +140,7 @@ BAD = {
     "export below a file": (
         ["export", "tiny", "--runs-dir", "{runs}", "--format", "parquet", "--to", "{file}/x"],
         4,
-        "cannot write {file}/x",
+        "cannot write {file}/x: {file} is a file, not a folder",
     ),
     "export into a folder": (
         ["export", "tiny", "--runs-dir", "{runs}", "--format", "word2vec", "--to", "{runs}"],

@@ -206,6 +206,19 @@ def test_an_item_that_nothing_is_known_of_has_no_vector():
     assert set(first_only.ids) in ({"a", "b"}, {"c", "d"})  # one factor tells of one pair only
 
 
+def test_how_many_items_no_factor_reaches_is_counted_and_told(caplog):
+    groups = [["a", "b"]] * 9 + [["c", "d"]] * 5 + [["e", "f"]] * 2 + [["lonely"]]
+    with caplog.at_level("INFO", logger="item2vec"):
+        model = Cooccurrence(vector_size=2, weighting="count").fit(Sessions.from_lists(groups))
+    assert model.n_items_left_out_ == 7 - len(model.item_vectors_) > 1
+    assert f"{model.n_items_left_out_} of 7 items are left out" in caplog.text
+    assert "none of the first 2 factors" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", logger="item2vec"):
+        model = Cooccurrence(vector_size=6).fit(Sessions.from_lists(groups[:-1]))
+    assert (model.n_items_left_out_, "left out" in caplog.text) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [

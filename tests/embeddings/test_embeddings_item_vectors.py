@@ -384,3 +384,44 @@ def test_vectors_that_cannot_be_written_are_a_failed_run_with_the_path(tmp_path:
     (tmp_path / "vectors.safetensors").mkdir()
     with pytest.raises(RunError, match=r"cannot write .*vectors\.safetensors"):
         ItemVectors(Vocabulary(pa.array(["a", "b"]), np.ones(2)), np.eye(2)).save(tmp_path)
+
+
+def test_a_folder_s_place_that_is_none_is_told_like_any_other(vectors: ItemVectors, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match=r"file is a file; this format is a folder of vectors\.safetensors"):
+        vectors.save(tmp_path / "file")
+    with pytest.raises(RunError, match=r"cannot write .*file/v: .*/file is a file, not a folder; choose"):
+        vectors.save(tmp_path / "file" / "v")
+    with pytest.raises(RunError, match=r"cannot write /proc/x: No such file.*; choose another place"):
+        vectors.save("/proc/x")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_id_too_long_to_be_read_again_is_not_written(tmp_path: Path) -> None:
+    def named(name: str) -> ItemVectors:
+        return ItemVectors(Vocabulary(pa.array(["a", name]), np.ones(2)), np.eye(2))
+
+    path = tmp_path / "w2v"
+    with pytest.raises(DataError, match=r"'éé.*has 65,536 bytes.*set binary=False"):
+        named("é" * 32768).save_word2vec_format(path, binary=True)
+    assert not path.exists()
+    for length, binary in ((65535, True), (70000, False)):
+        named("x" * length).save_word2vec_format(path, binary=binary)
+        assert ItemVectors.load_word2vec_format(path, binary=binary).ids == ["a", "x" * length]
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("n", [1, 3, 40, 500])
+def test_the_other_form_is_guessed(tmp_path: Path, n: int, binary: bool) -> None:
+    make(n, 5).save_word2vec_format(tmp_path / "w2v", binary=binary)
+    with pytest.raises(
+        SourceError, match=rf"is word2vec {'binary' if binary else 'text'}.*set binary={binary}"
+    ):
+        ItemVectors.load_word2vec_format(tmp_path / "w2v", binary=not binary)
+
+
+def test_binary_that_goes_on_after_its_items_is_refused(tmp_path: Path) -> None:
+    make().save_word2vec_format(tmp_path / "w2v", binary=True)
+    (tmp_path / "more").write_bytes((tmp_path / "w2v").read_bytes() + b"x 1234")
+    with pytest.raises(SourceError, match="goes on after its 40 items"):
+        ItemVectors.load_word2vec_format(tmp_path / "more", binary=True)

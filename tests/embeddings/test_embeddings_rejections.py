@@ -296,11 +296,11 @@ NUMBERS = Vocabulary(pa.array([7, 5, 6]), np.ones(3))
     ("given_pairs", "vocabulary", "expected", "unknown"),
     [
         ([("a", "c"), ("c", "b"), ("a", "c")], STRINGS, [[0, 2], [2, 1], [0, 2]], 0),
-        (iter([["a", "c"], ("x", "b"), ("b", None)]), STRINGS, [[0, 2]], 2),
+        (iter([["a", "c"], ("x", "b"), ("b", "y")]), STRINGS, [[0, 2]], 2),
         (np.array([["a", "b"]]), STRINGS, [[0, 1]], 0),
         (np.array([["a", "b"]], object), STRINGS, [[0, 1]], 0),
         (np.array([[5, 7], [6, 8]]), NUMBERS, [[1, 0]], 1),
-        ([(np.int32(5), 7), (True, 5), (5.0, 7)], NUMBERS, [[1, 0]], 2),
+        ([(np.int32(5), 7), (1, 5), (-5, 7)], NUMBERS, [[1, 0]], 2),
         ([np.array([5, 6])], NUMBERS, [[1, 2]], 0),
         ((), NUMBERS, [], 0),
         (np.zeros((0, 2)), STRINGS, [], 0),
@@ -326,8 +326,23 @@ def test_pairs_by_item_number(given_pairs: Any, vocabulary: Vocabulary, expected
         (np.array(["a", "b"]), "entry 0"),
         (np.array("a"), "got ndarray"),
         ([(1, 2)], "by int, as in 1; the ids of the sessions are string"),
+        ([("a", "b"), ("a", 1)], "by int, as in 1; the ids of the sessions are string"),
+        ([("a", "b"), ("b", None)], "by NoneType, as in None"),
     ],
 )
 def test_what_is_no_pairs_is_refused_in_words(bad: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Item2Vec().fit(Sessions.from_lists([["a", "b"], ["b", "c"]]), rejections=bad, show_progress=False)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ([("a", 1), (1, 2.5), (True, 2)], "str, as in 'a'"),
+        ([(5, 7), (True, 5)], "bool"),
+        ([(5, 7), (5.0, 7)], "float, as in 5.0"),
+    ],
+)
+def test_a_mixture_of_id_types_is_refused_where_ids_are_numbers(bad: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=f"by {words}.* are int64: give all of both as one type"):
+        number_pairs(bad, NUMBERS)

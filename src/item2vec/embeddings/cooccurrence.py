@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from item2vec.embeddings.hyperparameters import MAX_VECTOR_SIZE, check_hyperpara
 from item2vec.embeddings.item_vectors import ItemVectors
 from item2vec.embeddings.pair_counts import count_pairs
 from item2vec.embeddings.parameters import Estimator
+from item2vec.embeddings.widths import check_width
 from item2vec.errors import ConfigError, EmptyDataError, UsageError
 from item2vec.vocabulary import Vocabulary
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from item2vec.embeddings.draws import Corpus
     from item2vec.sessions.container import Sessions
 
+_log = logging.getLogger(__name__)
 OVERSAMPLES, ITERATIONS = 10, 4  # of the randomised SVD; scikit-learn's usual ones
 NOTHING = 1e-6  # of the longest vector: what float32 leaves of an item that is in none of the factors
 
@@ -69,8 +72,13 @@ class Cooccurrence(Estimator):
     Attributes
     ----------
     item_vectors_ : ItemVectors
-        Vectors and context vectors. An item that was too rare, or of which the factors say nothing (it was
-        never clicked beside another one more often than by chance), has none.
+        Vectors and context vectors. An item that was too rare, or of which the factors say nothing, has none.
+    n_items_left_out_ : int
+        Items that were frequent enough and have no vector all the same: never clicked beside another one
+        more often than by chance, or in none of the first `vector_size` factors. So many factors are a matrix
+        of that rank, and groups of items that share no session need one each: with weighting="count",
+        vector_size=2 cannot reach three such groups, and the one with the weakest counts is left out.
+        Logged where it is not 0.
     """
 
     def __init__(
@@ -106,7 +114,7 @@ class Cooccurrence(Estimator):
         ConfigError
             If a hyper-parameter is out of its range, or of no meaning for the weighting.
         UsageError
-            If `sessions` are none.
+            If `sessions` are none, or windows are so wide that nobody would wait.
         EmptyDataError
             If no pair of clicks is left, none above the shift, or no difference between items for a PCA.
         """
@@ -117,6 +125,7 @@ class Cooccurrence(Estimator):
         from item2vec.embeddings.corpus import build_corpus
 
         vocabulary, corpus = build_corpus(sessions, self.min_count, sample=0.0)
+        self._check_width(corpus)
         matrix = self._counts(corpus, len(vocabulary))
         if self.weighting == "ppmi":
             matrix = self._information(matrix)
@@ -125,6 +134,13 @@ class Cooccurrence(Estimator):
         told = (lengths > NOTHING * lengths.max()) & (np.diff(matrix.indptr) > 0)
         known = Vocabulary(vocabulary.ids.filter(pa.array(told)), vocabulary.counts[told])
         self.item_vectors_ = ItemVectors(known, vectors[told], contexts[told])
+        self.n_items_left_out_ = len(vocabulary) - len(known)
+        if self.n_items_left_out_:
+            _log.info(
+                "%d of %d items are left out, with no vector: in none of the first %d factors, or never"
+                " clicked beside another one more often than by chance; a larger vector_size reaches the former",
+                *(self.n_items_left_out_, len(vocabulary), self.vector_size),
+            )
         return self
 
     def _check_weighting(self) -> None:
@@ -136,6 +152,19 @@ class Cooccurrence(Estimator):
                     f'{name} is {value!r}, which is of no meaning with weighting="count"; leave it out, or'
                     ' set weighting="ppmi"'
                 )
+
+    def _check_width(self, corpus: Corpus) -> None:
+        from item2vec.embeddings.draws import WindowSettings
+
+        whole = self.window == "session"
+        settings = WindowSettings(
+            window=int(np.diff(corpus.offsets).max()) if whole else int(self.window),
+            shrink=False,  # every pair is counted, the farther ones for less
+            forward_only=self.forward_only,
+            negative=0,
+            market_negative=0,
+        )
+        check_width(settings, corpus, self.window)
 
     def _counts(self, corpus: Corpus, n_items: int) -> csr_array:
         """Count the pairs: (centre, context)."""

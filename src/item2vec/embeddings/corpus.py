@@ -49,8 +49,11 @@ def build_corpus(sessions: Sessions, min_count: int, sample: float) -> tuple[Voc
     Raises
     ------
     EmptyDataError
-        If no item is frequent enough, or no session is left with two clicks (or one and a booking).
+        If there are no clicks, no item is frequent enough, or no session is left with two clicks (or one and
+        a booking).
     """
+    if not sessions.n_clicks:
+        raise EmptyDataError("the sessions hold no clicks; check the source")
     counts = np.zeros(sessions.n_items, np.int64)
     for first in range(0, sessions.n_clicks, _CLICKS_AT_ONCE):
         counts += np.bincount(sessions.tokens[first : first + _CLICKS_AT_ONCE], minlength=sessions.n_items)

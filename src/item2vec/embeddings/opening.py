@@ -19,6 +19,7 @@ from item2vec.embeddings.numba_engine import INPUTS_PER_NOISE, WINDOWS_AT_ONCE
 from item2vec.embeddings.simd import TARGETS
 from item2vec.embeddings.tables import row_stride
 from item2vec.embeddings.vector_ir import LANES
+from item2vec.embeddings.widths import check_width, inputs_per_window
 from item2vec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 WIDEST = 2**31 - 1  # not the longest session: the size of a shrinking window is drawn from all of 1..window
 BYTES_PER_STEP = 32  # of a plan, beside its clicks and its noise
 MAX_PASSES = 1_000_000
-MAX_INPUTS = 10_000
-"""Inputs of one window: each click of a session of n makes up to n − 1 pairs, n² in all."""
-PAIRS_PER_SECOND = 1e7  # of one core, for words only
 
 
 def window_settings(params: Mapping[str, Any], corpus: Corpus) -> WindowSettings:
@@ -60,34 +58,8 @@ def window_settings(params: Mapping[str, Any], corpus: Corpus) -> WindowSettings
         market_negative=params["market_negative"],
         cbow=params["sg"] == 0,
     )
-    _check_width(settings, corpus, params["window"], params["epochs"])
+    check_width(settings, corpus, params["window"], params["epochs"])
     return settings
-
-
-def inputs_per_window(settings: WindowSettings, longest: int) -> int:
-    """Return the most inputs a window can have in sessions of up to `longest` clicks."""
-    return max(1, min(settings.window * (1 if settings.forward_only else 2), longest - 1))
-
-
-def _check_width(settings: WindowSettings, corpus: Corpus, window: int | str, epochs: int) -> None:
-    lengths = np.diff(corpus.offsets)
-    longest = int(lengths.max())
-    widest = inputs_per_window(settings, longest)
-    if widest <= MAX_INPUTS:
-        return
-    sides = 1 if settings.forward_only else 2
-    width = np.minimum(settings.window * sides, np.maximum(lengths - 1, 0)).astype(np.float64)
-    if settings.window >= longest:
-        width *= sides / 2
-    if settings.shrink:
-        width /= 2
-    pairs = float((corpus.weights * lengths * width).sum())
-    raise UsageError(
-        f"window is {window!r} and the longest session has {longest:,} clicks: up to {widest:,} pairs for a"
-        f" single click (at most {MAX_INPUTS:,}), about {pairs:,.0f} pairs an epoch,"
-        f" {epochs * pairs / PAIRS_PER_SECOND / 3600:,.1f} hours of one core for {epochs} epochs; set a"
-        " window of a few clicks, or cut or leave out sessions that long (they are seldom people's)"
-    )
 
 
 def cores() -> int:

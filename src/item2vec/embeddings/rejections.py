@@ -44,7 +44,7 @@ def number_pairs(rejections: Iterable[Any], vocabulary: Vocabulary) -> tuple[Pai
     Raises
     ------
     UsageError
-        If `rejections` are no pairs, or name items by another id type than the sessions do.
+        If `rejections` are no pairs, or name an item by another id type than the sessions do.
     """
     listed = rejections.tolist() if isinstance(rejections, np.ndarray) else rejections
     if not isinstance(listed, Iterable) or isinstance(listed, str | bytes | dict):
@@ -58,10 +58,12 @@ def number_pairs(rejections: Iterable[Any], vocabulary: Vocabulary) -> tuple[Pai
         )
     ids = list(chain.from_iterable(pairs))
     kinds = (str,) if vocabulary.id_type == "string" else (int, np.integer)
-    if ids and not any(issubclass(found, kinds) for found in set(map(type, ids))):
+    wrong = {found for found in set(map(type, ids)) if not issubclass(found, kinds) or found is bool}
+    if wrong:
+        other = next(item_id for item_id in ids if type(item_id) in wrong)
         raise UsageError(
-            f"the rejections name items by {type(ids[0]).__name__}, as in {ids[0]!r}; the ids of the sessions"
-            f" are {vocabulary.id_type}: give both as one type"
+            f"the rejections name items by {type(other).__name__}, as in {repr(other)[:64]}; the ids of the"
+            f" sessions are {vocabulary.id_type}: give all of both as one type"
         )
     nums = vocabulary.nums(ids).reshape(-1, 2)
     known = (nums >= 0).all(axis=1)

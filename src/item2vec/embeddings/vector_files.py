@@ -60,8 +60,18 @@ class VectorFiles:
         return tensors
 
     def save(self, path: str | Path) -> None:
-        """Write ``vectors.safetensors``, ``items.parquet`` and ``config.json`` into a folder."""
-        vectors_folder.write(Path(path), self.vocabulary, self._tensors())
+        """Write ``vectors.safetensors``, ``items.parquet`` and ``config.json`` into a folder.
+
+        Raises
+        ------
+        UsageError, RunError
+            If `path` is a file or cannot be written.
+        """
+        folder = _folder(path, vectors_folder.NAMES)
+        try:
+            vectors_folder.write(folder, self.vocabulary, self._tensors())
+        except OSError as error:
+            raise _refused(folder, error) from error
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -88,7 +98,7 @@ class VectorFiles:
         Raises
         ------
         DataError
-            If an id is empty or holds white space, which the format cannot express.
+            If an id is empty, holds white space or, with `binary`, is too long: the format cannot express it.
         UsageError, RunError
             If `path` is a folder or cannot be written.
         """
@@ -113,7 +123,7 @@ class VectorFiles:
         Raises
         ------
         SourceError
-            If a file is missing, cut short or not in the format.
+            If a file is missing, cut short or not in the format; one of the other form is told so.
         """
         return cls(*word2vec_format.read(path, fvocab, binary, id_type))
 
@@ -172,7 +182,7 @@ class VectorFiles:
         return cls(*vectors_npy.read(Path(path)))
 
     def save_projector(
-        self, path: str | Path, items: pa.Table | None = None, attributes: Sequence[str] = ()
+        self, path: str | Path, items: pa.Table | None = None, attributes: str | Sequence[str] = ()
     ) -> None:
         """Write ``vectors.tsv`` and ``metadata.tsv`` into a folder, for TensorBoard's embedding projector.
 
@@ -184,16 +194,17 @@ class VectorFiles:
         path : path
         items : pyarrow.Table, optional
             Item attributes with a column ``item_id``; items without a row get empty cells.
-        attributes : sequence of str
+        attributes : str or sequence of str
             Columns of `items`, in this order.
 
         Raises
         ------
         UsageError, RunError
-            If an attribute is no column of `items`, `path` is a file or cannot be written.
+            If `items` are no Arrow table or without an attribute, `path` is a file or cannot be written.
         """
         with new_files(path, vectors_projector.NAMES) as folder:
-            vectors_projector.write(folder, self.vocabulary, self.vectors, items, attributes)
+            names = [attributes] if isinstance(attributes, str) else attributes
+            vectors_projector.write(folder, self.vocabulary, self.vectors, items, names)
 
 
 @contextmanager
@@ -227,9 +238,7 @@ def new_files(folder: str | Path, names: Sequence[str]) -> Iterator[Path]:
 
     The last of `names` is the first to go and the last to come: a folder without it is no finished export.
     """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; this format is a folder of {', '.join(names)}: name a folder")
+    folder = _folder(folder, names)
     is_new, scratch = not folder.exists(), None
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -249,8 +258,17 @@ def new_files(folder: str | Path, names: Sequence[str]) -> Iterator[Path]:
                 folder.rmdir()
 
 
+def _folder(path: str | Path, names: Sequence[str]) -> Path:
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; this format is a folder of {', '.join(names)}: name a folder")
+    return folder
+
+
 def _refused(path: Path, error: OSError) -> RunError:
+    files = (parent for parent in path.parents if os.path.lexists(parent) and not os.path.isdir(parent))
+    parent = next(files, None)
+    reason = f"{parent} is a file, not a folder" if parent else error.strerror or error
     return RunError(
-        f"cannot write {path}: {error.strerror or error}; choose another place, or check its permissions and"
-        " free space"
+        f"cannot write {path}: {reason}; choose another place, or check its permissions and free space"
     )

@@ -16,6 +16,7 @@ from item2vec.errors import CorruptArtifactError, DataError, RunError
 from item2vec.vocabulary import Vocabulary
 
 FORMAT = {"format": "item2vec.item_vectors", "version": 1}
+NAMES = ("vectors.safetensors", "items.parquet", "config.json")
 Tensors = dict[str, npt.NDArray[np.float32]]
 
 

@@ -31,7 +31,7 @@ def write(
     Raises
     ------
     UsageError
-        If an attribute is no column of the item table.
+        If the items are no Arrow table, or an attribute is no column of it.
     """
     ids = vocabulary.ids.to_pylist()
     columns = [("item_id", ids), ("count", vocabulary.counts.tolist())]
@@ -52,6 +52,11 @@ def _attributes(
     vocabulary: Vocabulary, items: pa.Table | None, names: Sequence[str]
 ) -> Iterator[tuple[str, list[Any]]]:
     """Yield each chosen column in item-number order."""
+    if items is not None and not isinstance(items, pa.Table):
+        raise UsageError(
+            f"items must be a pyarrow.Table, not {type(items).__name__}; pyarrow.Table.from_pandas makes one"
+            " of a DataFrame"
+        )
     if not names:
         return
     if items is None:

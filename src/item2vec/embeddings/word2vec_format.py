@@ -21,6 +21,8 @@ _MAX_KEY_BYTES = 1 << 16  # a longer "key" means that the file is not in this fo
 def write(path: PathLike, vocabulary: Vocabulary, vectors: npt.NDArray[np.float32], binary: bool) -> None:
     """Write ids and vectors, (n, d) float32; nine digits bring every float32 back exactly."""
     names = [_name(key) for key in vocabulary.ids.to_pylist()]
+    if binary:
+        _check_lengths(names)
     line = " ".join(["%.9g"] * vectors.shape[1])
     with Path(path).open("wb") as out:
         out.write(b"%d %d\n" % vectors.shape)
@@ -45,6 +47,16 @@ def _name(key: ItemId) -> str:
     return name
 
 
+def _check_lengths(names: Sequence[str]) -> None:
+    for name in names:
+        if len(name.encode()) >= _MAX_KEY_BYTES:
+            raise DataError(
+                f"item id {name[:64]!r}… has {len(name.encode()):,} bytes; binary word2vec files are read"
+                f" with ids of less than {_MAX_KEY_BYTES:,}: set binary=False, use ItemVectors.save_parquet, or"
+                " map the ids first"
+            )
+
+
 def read(
     path: PathLike, fvocab: PathLike | None, binary: bool, id_type: str
 ) -> tuple[Vocabulary, npt.NDArray[np.float32]]:
@@ -53,18 +65,16 @@ def read(
     Raises
     ------
     SourceError
-        If a file is missing, cut short or malformed; the message names the place.
+        If a file is missing, cut short, malformed or of the other form; the message names the place.
     """
     if id_type not in ID_TYPES:
         raise UsageError(f"id_type is {id_type!r}; it is one of {', '.join(ID_TYPES)}")
     try:
         with Path(path).open("rb") as source:
             n, d = _read_header(source, path)
-            keys, rows = (_read_binary if binary else _read_text)(source, n, d, path)
+            keys, rows = _read_form(source, n, d, path, binary)
     except OSError as e:
         raise SourceError(f"cannot read {path}: {e.strerror}") from e
-    if len(set(keys)) != len(keys):
-        raise SourceError(f"{path} holds an item id twice; each may occur once")
     counts = np.zeros(n, np.int64) if fvocab is None else _read_counts(fvocab, keys)
     return Vocabulary(_as_ids(keys, id_type, path), counts), rows
 
@@ -82,6 +92,31 @@ def _read_header(source: BinaryIO, path: PathLike) -> tuple[int, int]:
             f" it starts with {header[:40]!r}"
         )
     return n, d
+
+
+def _read_form(
+    source: BinaryIO, n: int, d: int, path: PathLike, binary: bool
+) -> tuple[list[str], npt.NDArray[np.float32]]:
+    start = source.tell()
+    try:
+        return _read_items(source, n, d, path, binary)
+    except SourceError as e:
+        source.seek(start)
+        try:
+            _read_items(source, n, d, path, not binary)
+        except SourceError:
+            raise e from None
+        is_, asked = ("text", "binary") if binary else ("binary", "text")
+        raise SourceError(f"{path} is word2vec {is_}, not {asked}; set binary={not binary}") from e
+
+
+def _read_items(
+    source: BinaryIO, n: int, d: int, path: PathLike, binary: bool
+) -> tuple[list[str], npt.NDArray[np.float32]]:
+    keys, rows = (_read_binary if binary else _read_text)(source, n, d, path)
+    if len(set(keys)) != len(keys):
+        raise SourceError(f"{path} holds an item id twice; each may occur once")
+    return keys, rows
 
 
 def _read_text(source: BinaryIO, n: int, d: int, path: PathLike) -> tuple[list[str], npt.NDArray[np.float32]]:
@@ -113,6 +148,8 @@ def _read_binary(
         keys.append(data[at:space].lstrip(b"\n").decode("utf-8", "replace"))
         rows[number] = np.frombuffer(data, "<f4", d, space + 1)
         at = space + 1 + 4 * d
+    if data[at:].strip():
+        raise SourceError(f"{path} goes on after its {n:,} items, or is not binary word2vec")
     return keys, rows
 
 

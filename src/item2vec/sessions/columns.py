@@ -15,7 +15,7 @@ from item2vec.arrow import arrow_numbers, arrow_values, numpy_numbers
 from item2vec.errors import DataError
 
 _LISTS_AT_ONCE = 4096
-_SIZED = (list, tuple, dict)
+_SIZED = {list, tuple, dict}
 _MIXED = "item ids are {}; they must all be strings or all be integers"
 
 
@@ -81,18 +81,51 @@ def item_id_array(ids: list[Any]) -> pa.Array:
     raise DataError(_MIXED.format(" and ".join(names)))
 
 
-def flatten_ids(lists: Iterable[Iterable[Any]]) -> tuple[list[pa.Array], npt.NDArray[np.int64]]:
+def flatten_ids(
+    lists: Iterable[Any], what: str, distinct: bool = False
+) -> tuple[list[pa.Array], npt.NDArray[np.int64]]:
     """Return the ids of many lists, one list after the other in arrays of :func:`item_id_array`, and lengths.
 
     Python objects lie all over the memory: each block of them is fetched once and done with.
+
+    Raises
+    ------
+    DataError
+        If an entry is no list of ids, as a text is none; it is called `what` and its number.
     """
     arrays, lengths = [], [np.zeros(0, np.int64)]
-    rest = iter(lists)
-    while block := [ids if isinstance(ids, _SIZED) else list(ids) for ids in islice(rest, _LISTS_AT_ONCE)]:
+    rest, n_done = iter(lists), 0
+    while block := list(islice(rest, _LISTS_AT_ONCE)):
+        if not set(map(type, block)) <= _SIZED:
+            block = [_sized(ids, what, number) for number, ids in enumerate(block, n_done)]
+        if distinct:
+            block = _distinct(block)
         lengths.append(np.fromiter(map(len, block), np.int64, len(block)))
         if flat := list(chain.from_iterable(block)):
             arrays.append(item_id_array(flat))
+        n_done += len(block)
     return arrays, np.concatenate(lengths)
+
+
+def _sized(ids: Any, what: str, number: int) -> Any:
+    if type(ids) in _SIZED:
+        return ids
+    try:
+        if not isinstance(ids, str | bytes):
+            return list(ids)
+    except TypeError:  # it cannot be iterated over
+        pass
+    shown = repr(ids)[:64]
+    example = "[]" if ids is None else f"[{shown}]"
+    raise DataError(f"{what} {number} is {shown}; give a list per session, [{example}, …]")
+
+
+def _distinct(block: list[Any]) -> list[Any]:
+    try:
+        return list(map(dict.fromkeys, block))
+    except TypeError:  # an id without a hash, as a list in a list, is none
+        item_id_array(list(chain.from_iterable(block)))
+        raise
 
 
 def number_ids(arrays: Sequence[pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int32]]:

@@ -200,7 +200,7 @@ class Sessions:
         lists : iterable of sequences of str or int
             One sequence of item ids per session, in time order, none of them empty.
         booked : iterable of sequences, optional
-            The booked items of each session; default none.
+            The booked items of each session, ``[["L1"], [], …]``; default none.
         markets : mapping of item id to market name, optional
             Goes before the market of the item table; a whole number is its digits.
         weights : sequence of float, shape (n_sessions,), optional
@@ -211,10 +211,13 @@ class Sessions:
         Raises
         ------
         DataError
-            If a session is empty, ids are of mixed types, or lengths differ.
+            If a session is empty, it or its booked items are no list, ids are of mixed types, or lengths
+            differ.
         """
-        clicked, lengths = col.flatten_ids(lists)
-        bookings, booked_lengths = col.flatten_ids(map(dict.fromkeys, () if booked is None else booked))
+        clicked, lengths = col.flatten_ids(lists, "session")
+        bookings, booked_lengths = col.flatten_ids(
+            () if booked is None else booked, "booked entry", distinct=True
+        )
         if booked is None:
             booked_lengths = np.zeros_like(lengths)
         if len(booked_lengths) != len(lengths):
