@@ -138,7 +138,8 @@ class Cooccurrence(Estimator):
         if self.n_items_left_out_:
             _log.info(
                 "%d of %d items are left out, with no vector: in none of the first %d factors, or never"
-                " clicked beside another one more often than by chance; a larger vector_size reaches the former",
+                " clicked beside another one more often than by chance; a larger vector_size reaches"
+                " the former",
                 *(self.n_items_left_out_, len(vocabulary), self.vector_size),
             )
         return self

@@ -52,8 +52,8 @@ def _check_lengths(names: Sequence[str]) -> None:
         if len(name.encode()) >= _MAX_KEY_BYTES:
             raise DataError(
                 f"item id {name[:64]!r}… has {len(name.encode()):,} bytes; binary word2vec files are read"
-                f" with ids of less than {_MAX_KEY_BYTES:,}: set binary=False, use ItemVectors.save_parquet, or"
-                " map the ids first"
+                f" with ids of less than {_MAX_KEY_BYTES:,}: set binary=False, use ItemVectors.save_parquet,"
+                " or map the ids first"
             )
 
 
