@@ -88,8 +88,10 @@ LEARNED: dict[str, tuple[Vectors, Mode]] = {
     "item2vec, next": (item2vec, "next"),
 }
 ROWS = (*FIXED, *LEARNED)
-LAST = "item2vec, next"  # compared with those of PAIRED on the same prefixes
-PAIRED = ("sequential rules, decayed", "session-kNN", "gensim Word2Vec, next")
+PAIRED = {  # compared on the same prefixes
+    "item2vec, next": ("sequential rules, decayed", "session-kNN", "gensim Word2Vec, next"),
+    "item2vec, similar": ("gensim Word2Vec, similar",),
+}
 
 
 def fitted(
@@ -137,12 +139,13 @@ def measure(
 def compare(cases: dict[str, Cases], n_bootstrap: int) -> None:
     """Print how far the product is from the bars, on the same prefixes, in points."""
     lines = []
-    for other in PAIRED if LAST in cases else ():
-        if other not in cases:
-            continue
-        gained = {metric: cases[LAST][metric] - cases[other][metric] for metric in ("Recall@20", "MRR@20")}
-        means = bootstrap_means(gained, cases[LAST]["session"], n_bootstrap)
-        lines.append([f"{LAST} − {other}", *(str(interval(*means[metric])) for metric in gained)])
+    for ours, others in PAIRED.items():
+        for other in others if ours in cases else ():
+            if other not in cases:
+                continue
+            gained = {key: cases[ours][key] - cases[other][key] for key in ("Recall@20", "MRR@20")}
+            means = bootstrap_means(gained, cases[ours]["session"], n_bootstrap)
+            lines.append([f"{ours} − {other}", *(str(interval(*means[key])) for key in gained)])
     if lines:
         print("\n" + machine.table(("paired difference, points", "Recall@20", "MRR@20"), lines))
 
