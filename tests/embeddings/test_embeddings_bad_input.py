@@ -33,7 +33,6 @@ def vectors_of(n_items: int, length: float) -> ItemVectors:
 
 SANE: dict[str, Callable[[], Any]] = {
     "one item": lambda: fit(Sessions.from_lists([[7, 7, 7]] * 5)),
-    "one item, booked": lambda: fit(Sessions.from_lists([[7]] * 5, booked=[[7]] * 5)),
     "all the same session": lambda: fit(Sessions.from_lists([[1, 2, 3]] * 500)),
     "all the same session, alpha .5": lambda: fit(Sessions.from_lists([[1, 2, 3]] * 500), alpha=0.5),
     "a million clicks in one session": lambda: fit(long_session(10**6), epochs=1),
@@ -52,7 +51,6 @@ SANE: dict[str, Callable[[], Any]] = {
         init_vectors=fit(Sessions.from_lists([[9001, 9002]] * 3), vector_size=8).item_vectors_,
         show_progress=False,
     ),
-    "sample that keeps almost nothing": lambda: fit(CLUSTERS, sample=1e-300),
     "heavy sessions": lambda: fit(Sessions.from_lists([[1, 2]] * 3, weights=[1000.0] * 3)),
     "a whole session of 2,000 clicks": lambda: fit(long_session(2000), window="session", epochs=2),
     "CBOW of one item": lambda: fit(Sessions.from_lists([[7, 7, 7]] * 5), sg=0),
@@ -61,7 +59,6 @@ SANE: dict[str, Callable[[], Any]] = {
     "torch, all the same session": lambda: fit(
         Sessions.from_lists([[1, 2, 3]] * 500), alpha=0.5, engine="torch"
     ),
-    "torch, alpha 1e9": lambda: fit(CLUSTERS, alpha=1e9, engine="torch"),
     "numpy's numbers": lambda: fit(
         CLUSTERS, vector_size=np.int64(8), alpha=np.float32(0.1), shrink_windows=np.bool_(False)
     ),
@@ -94,6 +91,21 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Item2VecError], str]] = {
         lambda: Cooccurrence(window=6_000).fit(long_session(10**6)),
         UsageError,
         "12,000 pairs for a single click.*about 12,000,000,000 pairs",
+    ),
+    "one item, booked": (
+        lambda: fit(Sessions.from_lists([[7]] * 5, booked=[[7]] * 5)),
+        EmptyDataError,
+        "nothing was trained.*two clicks",
+    ),
+    "sample that keeps almost nothing": (
+        lambda: fit(CLUSTERS, sample=1e-300),
+        EmptyDataError,
+        "nothing was trained.*Raise sample",
+    ),
+    "torch, alpha 1e9": (
+        lambda: fit(CLUSTERS, alpha=1e9, engine="torch"),
+        TrainingError,
+        "diverged in epoch.*lower alpha",
     ),
     "one click each": (lambda: fit(Sessions.from_lists([[1], [2]])), EmptyDataError, "two clicks"),
     "lists": (lambda: small().fit([[1, 2]]), UsageError, "Sessions.from_lists"),  # type: ignore[arg-type]
@@ -235,7 +247,12 @@ def configurations(draw: st.DrawFn) -> tuple[Sessions, dict[str, Any]]:
 def test_two_hundred_configurations_stay_finite(world: tuple[Sessions, dict], rejects: bool) -> None:
     sessions, chosen = world
     rejections = [(0, 1), (0, 0)] if rejects and chosen["sg"] else None
-    model = small(**chosen).fit(sessions, rejections=rejections, show_progress=False)
+    try:
+        model = small(**chosen).fit(sessions, rejections=rejections, show_progress=False)
+    except EmptyDataError:
+        if chosen["sample"] or sessions.weights.min() < 1 or np.diff(sessions.offsets).max() < 2:
+            return  # chance may leave no pair, or there is none
+        raise
     vectors = model.item_vectors_
     assert np.isfinite(vectors.vectors).all()
     assert vectors.context_vectors is not None
