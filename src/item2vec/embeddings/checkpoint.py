@@ -45,13 +45,20 @@ def open_folder(path: str | Path) -> Path:
     Raises
     ------
     UsageError
-        If it cannot be one.
+        If none can be there: a file is in the way, say, or nothing may be written.
+    TrainingError
+        If the disk fails or is full.
     """
     try:
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, TypeError) as e:
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError, TypeError) as e:
         raise UsageError(f"checkpoint_dir {path!r} cannot be a folder: {e}; choose another path") from e
+    except OSError as e:
+        raise TrainingError(
+            f"the folder of the checkpoints cannot be made in {path}: {e}; free the disk, or choose another"
+            " checkpoint_dir"
+        ) from e
     return folder
 
 
