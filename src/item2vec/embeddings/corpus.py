@@ -91,6 +91,13 @@ def trainable_sessions(corpus: Corpus) -> npt.NDArray[np.int64]:
     return np.flatnonzero(((clicks > 1) | ((clicks > 0) & (booked > 0))) & (corpus.weights > 0))
 
 
+def expected_clicks(corpus: Corpus, sessions: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return how many clicks each of these sessions is expected to give an epoch, weights counted."""
+    lengths = np.diff(corpus.offsets)[sessions]
+    clicks: npt.NDArray[np.float64] = corpus.weights[sessions].astype(np.float64) * lengths
+    return clicks
+
+
 def weighted_counts(corpus: Corpus) -> npt.NDArray[np.float64]:
     """Return how often each item is expected to be visited in an epoch, shape (n_items,)."""
     counts = np.zeros(len(corpus.item_markets))

@@ -19,12 +19,13 @@ from numba import typeof, types
 
 from item2vec.embeddings.alias import Noise
 from item2vec.embeddings.cbow import train_means
-from item2vec.embeddings.corpus import trainable_sessions
+from item2vec.embeddings.corpus import expected_clicks, trainable_sessions
 from item2vec.embeddings.draws import NOT_UNDER_WAY, Corpus, Cursor, WindowSettings, draw_windows
 from item2vec.embeddings.rejections import EpochRejections, epoch_pairs, train_rejections
 from item2vec.embeddings.simd import TARGETS, Scratch
 from item2vec.embeddings.tables import make_tables, row_stride, take_rows
 from item2vec.embeddings.vector_ir import LANES
+from item2vec.embeddings.widths import inputs_per_window
 from item2vec.embeddings.windows import TERMS, Plan, train_windows
 
 INPUTS_PER_NOISE = 2  # of a window: the more share theirs, the lower Recall; one alone fills half a vector
@@ -83,9 +84,28 @@ def make_scratch(n_inputs: int, n_noise: int, stride: int) -> Scratch:
     )
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def first_state(seed: int, epoch: int, worker: int) -> npt.NDArray[np.uint64]:
     """Return where a thread's random numbers start, shape (1,), so that an epoch can be repeated alone."""
     return np.random.SeedSequence([seed, epoch, worker]).generate_state(1, np.uint64).astype(np.uint64)
+
+
+def first_cursor(seed: int, epoch: int, worker: int) -> Cursor:
+    """Return a cursor at the start of a thread's slice of an epoch."""
+    return Cursor(
+        session=np.zeros(1, np.int64),
+        passes=np.full(1, -1, np.int64),
+        state=first_state(seed, epoch, worker),
+        done=np.zeros(1),
+        dropped=np.zeros(1, np.int64),
+        under_way=NOT_UNDER_WAY.copy(),
+    )
 
 
 class NumbaEngine:
@@ -121,12 +141,11 @@ class NumbaEngine:
         sessions = trainable_sessions(corpus)
         self.sessions = sessions
         lengths = np.diff(corpus.offsets)[sessions]
-        self.expected_clicks = corpus.weights[sessions].astype(np.float64) * lengths
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.workers = max(1, min(workers or cores, len(sessions)))
+        self.expected_clicks = expected_clicks(corpus, sessions)
+        self.workers = max(1, min(workers or cores(), len(sessions)))
         self.tables = make_tables(inputs, outputs)
         longest = int(lengths.max())
-        n_inputs = max(1, min(settings.window * (1 if settings.forward_only else 2), longest - 1))
+        n_inputs = inputs_per_window(settings, longest)
         n_inputs = min(n_inputs, settings.group or n_inputs)
         self.plans = [make_plan(corpus, settings) for _ in range(self.workers)]
         n_noise = settings.negative + settings.market_negative
@@ -210,14 +229,7 @@ class _Run:
         self.plan, self.scratch = engine.plans[worker], engine.scratch[worker]
         self.start, self.end = rates
         self.rates = np.array([self.start, self.start])
-        self.cursor = Cursor(
-            session=np.zeros(1, np.int64),
-            passes=np.full(1, -1, np.int64),
-            state=first_state(engine.seed, epoch, worker),
-            done=np.zeros(1),
-            dropped=np.zeros(1, np.int64),
-            under_way=NOT_UNDER_WAY.copy(),
-        )
+        self.cursor = first_cursor(engine.seed, epoch, worker)
         self.results = np.zeros(len(TERMS) + 1)
         self.rejections = EpochRejections(engine.corpus.rejections[:0], self.train_pairs)
 
@@ -236,8 +248,7 @@ class _Run:
 
     def __call__(self, stop: threading.Event) -> None:
         engine = self.engine
-        lengths = np.diff(engine.corpus.offsets)[self.order]
-        clicks = max(float((engine.corpus.weights[self.order].astype(np.float64) * lengths).sum()), 1e-9)
+        clicks = max(float(expected_clicks(engine.corpus, self.order).sum()), 1e-9)
         while not stop.is_set():
             n = engine.draw(*self.draw_arguments())
             if n == 0:

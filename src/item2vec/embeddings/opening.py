@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.embeddings.alias import build_noise
-from item2vec.embeddings.corpus import noise_weights, trainable_sessions
+from item2vec.embeddings.corpus import expected_clicks, noise_weights, trainable_sessions
 from item2vec.embeddings.draws import Corpus, WindowSettings
 from item2vec.embeddings.hyperparameters import ENGINES
 from item2vec.embeddings.memory import MemoryNeed
-from item2vec.embeddings.numba_engine import INPUTS_PER_NOISE, WINDOWS_AT_ONCE
+from item2vec.embeddings.numba_engine import INPUTS_PER_NOISE, WINDOWS_AT_ONCE, cores
 from item2vec.embeddings.simd import TARGETS
 from item2vec.embeddings.tables import row_stride
 from item2vec.embeddings.vector_ir import LANES
@@ -60,13 +59,6 @@ def window_settings(params: Mapping[str, Any], corpus: Corpus) -> WindowSettings
     )
     check_width(settings, corpus, params["window"], params["epochs"])
     return settings
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def open_engine(
@@ -151,5 +143,5 @@ def _torch_step_bytes(params: Mapping[str, Any], corpus: Corpus, settings: Windo
     side = min(settings.window, int(lengths.max()) - 1)
     reach = widest_reach(side, 0 if settings.forward_only else side, INPUTS_PER_NOISE + 1)
     shape = reach, 1 + settings.negative + settings.market_negative, params["vector_size"]
-    size = windows_of_a_step(float(corpus.weights[sessions].astype(np.float64) @ lengths), device)
+    size = windows_of_a_step(float(expected_clicks(corpus, sessions).sum()), device)
     return step_bytes(windows_at_once(size, *shape), *shape)

@@ -13,10 +13,16 @@ import torch
 from torch import Tensor
 
 from item2vec.embeddings.alias import Noise
-from item2vec.embeddings.corpus import trainable_sessions
-from item2vec.embeddings.draws import NOT_UNDER_WAY, Corpus, Cursor, WindowSettings, draw_windows
-from item2vec.embeddings.numba_engine import INPUTS_PER_NOISE, EpochResult, compiled, first_state, make_plan
-from item2vec.embeddings.opening import cores
+from item2vec.embeddings.corpus import expected_clicks, trainable_sessions
+from item2vec.embeddings.draws import Corpus, Cursor, WindowSettings, draw_windows
+from item2vec.embeddings.numba_engine import (
+    INPUTS_PER_NOISE,
+    EpochResult,
+    compiled,
+    cores,
+    first_cursor,
+    make_plan,
+)
 from item2vec.embeddings.rejections import EpochRejections, epoch_pairs
 from item2vec.embeddings.torch_batches import PlanOnDevice, rejected_batches, send
 from item2vec.embeddings.torch_steps import Tables, step
@@ -116,8 +122,7 @@ class TorchEngine:
         self.corpus, self.noise, self.settings, self.seed = corpus, noise, settings, seed
         self.device = open_device(device)
         self.sessions = trainable_sessions(corpus)
-        lengths = np.diff(corpus.offsets)[self.sessions]
-        self.expected_clicks = corpus.weights[self.sessions].astype(np.float64) * lengths
+        self.expected_clicks = expected_clicks(corpus, self.sessions)
         self.windows_per_step = windows_per_step or windows_of_a_step(self.clicks_per_epoch, self.device)
         self.workers = workers or cores()
         try:
@@ -130,7 +135,7 @@ class TorchEngine:
         self.curvatures = Tables(*(torch.zeros(len(inputs), device=self.device) for _ in range(2)))
         self.item_markets = send(corpus.item_markets, self.device).long()
         self.plan = make_plan(corpus, settings)
-        self.draw = compiled(draw_windows, *self._draw_arguments(self.sessions, self._first_cursor(0)))
+        self.draw = compiled(draw_windows, *self._draw_arguments(self.sessions, first_cursor(seed, 0, 0)))
 
     @property
     def clicks_per_epoch(self) -> float:
@@ -157,7 +162,7 @@ class TorchEngine:
             Called in this thread a few times per second.
         """
         shuffle = np.random.default_rng([self.seed, epoch]).permutation(len(self.sessions))
-        order, cursor = self.sessions[shuffle], self._first_cursor(epoch)
+        order, cursor = self.sessions[shuffle], first_cursor(self.seed, epoch, 0)
         results = torch.zeros(len(TERMS) + 1, dtype=torch.float64, device=self.device)
         pairs = epoch_pairs(self.corpus.rejections, self.seed, epoch, workers=1)[0]
         rejections = EpochRejections(pairs, self.train_pairs)
@@ -208,16 +213,6 @@ class TorchEngine:
         ):
             _, found = step(self.tables, self.curvatures, None, (batch,))
             losses += float(found[0])
-
-    def _first_cursor(self, epoch: int) -> Cursor:
-        return Cursor(
-            session=np.zeros(1, np.int64),
-            passes=np.full(1, -1, np.int64),
-            state=first_state(self.seed, epoch, 0),
-            done=np.zeros(1),
-            dropped=np.zeros(1, np.int64),
-            under_way=NOT_UNDER_WAY.copy(),
-        )
 
     def _draw_arguments(self, order: npt.NDArray[np.int64], cursor: Cursor) -> tuple[Any, ...]:
         return self.corpus, self.noise, order, self.settings, self.plan, cursor
