@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from item2vec.embeddings import simd, vector_ir, windows
+from item2vec.embeddings import prefetching, simd, vector_ir, windows
 from item2vec.embeddings.simd import Tables, add_scaled_row
 from item2vec.embeddings.windows import (
     AHEAD,
@@ -87,5 +87,5 @@ def _make_train_means(version: str):  # type: ignore[no-untyped-def]
     return train_means
 
 
-_SOURCES = [Path(str(module.__file__)).read_bytes() for module in (simd, vector_ir, windows)]
+_SOURCES = [Path(str(module.__file__)).read_bytes() for module in (prefetching, simd, vector_ir, windows)]
 train_means = _make_train_means(hashlib.sha256(b"".join(_SOURCES)).hexdigest())

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from item2vec.embeddings.simd import prefetch
+from item2vec.embeddings.prefetching import prefetch
 
 AHEAD = 8  # sessions
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)

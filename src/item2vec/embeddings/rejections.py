@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from item2vec.embeddings import simd, vector_ir
-from item2vec.embeddings.simd import add_scaled_row, prefetch_row, row_dot
+from item2vec.embeddings import prefetching, simd, vector_ir
+from item2vec.embeddings.prefetching import prefetch_row
+from item2vec.embeddings.simd import add_scaled_row, row_dot
 from item2vec.errors import UsageError
 from item2vec.vocabulary import Vocabulary
 
@@ -132,7 +133,7 @@ def _make_train_rejections(simd_version: str):  # type: ignore[no-untyped-def]
     return train_rejections
 
 
-_SOURCES = [Path(str(module.__file__)).read_bytes() for module in (simd, vector_ir)]
+_SOURCES = [Path(str(module.__file__)).read_bytes() for module in (prefetching, simd, vector_ir)]
 train_rejections = _make_train_rejections(hashlib.sha256(b"".join(_SOURCES)).hexdigest())
 
 

@@ -97,6 +97,20 @@ def _pair_scores(b: Any, tables: dict[str, Member], pair: tuple[Any, Any], place
     return pair_sums(b, *sums)
 
 
+def _pair_gradients(b: Any, work: dict[str, Member], pair: Any, block: Any, scores: Any, rate: Any) -> Any:
+    """Turn the scores of two inputs and a block of targets into gradients; add up the losses."""
+    lane, both = b.mul(block, INT64(LANES)), list(range(2 * LANES))
+    rows = _pair_at(b, work, "sign_rows", pair)
+    first, second = (work["signs"].load(b.add(row, lane), SCORES) for row in rows)
+    signs = shuffle(b, first, second, both)
+    sigmoid, loss = sigmoid_and_loss(b, b.fmul(scores, signs))
+    loss = b.fmul(loss, b.fmul(signs, signs))
+    loss = b.fadd(shuffle(b, loss, loss, both[:LANES]), shuffle(b, loss, loss, both[LANES:]))
+    total = work["losses"].load(lane, ir.VectorType(DOUBLE, LANES), 8)
+    work["losses"].store(b.fadd(total, b.fpext(loss, total.type)), lane, 8)
+    return b.fmul(b.fmul(sigmoid, signs), splat(b, rate, 2 * LANES))
+
+
 @intrinsic(prefer_literal=True)
 def score_pair(typing, stride, tables, scratch, pair, block, at, rate):  # type: ignore[no-untyped-def]
     """Score two inputs against one block of targets: leave gradients from `at` on, add up the losses."""
@@ -105,22 +119,54 @@ def score_pair(typing, stride, tables, scratch, pair, block, at, rate):  # type:
     def codegen(ctx, b, sig, args):  # type: ignore[no-untyped-def]
         _, _, _, pair, block, at, rate = args
         table, work = _members(ctx, b, sig, args)
-        lane, both = b.mul(block, INT64(LANES)), list(range(2 * LANES))
-        rows = _pair_at(b, work, "sign_rows", pair)
-        first, second = (work["signs"].load(b.add(row, lane), SCORES) for row in rows)
-        signs = shuffle(b, first, second, both)
         places = _block_offsets(b, work, block)
         scores = _pair_scores(b, table, _pair_at(b, work, "inputs", pair), places, d)
-        sigmoid, loss = sigmoid_and_loss(b, b.fmul(scores, signs))
-        loss = b.fmul(loss, b.fmul(signs, signs))
-        loss = b.fadd(shuffle(b, loss, loss, both[:LANES]), shuffle(b, loss, loss, both[LANES:]))
-        total = work["losses"].load(lane, ir.VectorType(DOUBLE, LANES), 8)
-        work["losses"].store(b.fadd(total, b.fpext(loss, total.type)), lane, 8)
-        work["gradients"].store(b.fmul(b.fmul(sigmoid, signs), splat(b, rate, 2 * LANES)), at)
+        work["gradients"].store(_pair_gradients(b, work, pair, block, scores, rate), at)
         return ctx.get_dummy_value()
 
     int64 = types.int64
     return types.void(stride, tables, scratch, int64, int64, int64, types.float32), codegen
+
+
+def _move_tile(b: Any, tables: dict[str, Member], pair: Any, places: Any, gradients: Any, row: Any) -> None:
+    """Move a pair of inputs and a block of targets, one register's columns of each.
+
+    Each row is read again before it is written: two of them may be the same row of a table.
+    """
+    xs = [tables["inputs"].load(x, row) for x in pair]
+    changes = [ir.Constant(row, None) for _ in pair]
+    for place, two in zip(places, gradients, strict=True):
+        target = tables["outputs"].load(place, row)
+        changes = [multiply_add(b, g, target, change) for g, change in zip(two, changes, strict=True)]
+    for place, two in zip(places, gradients, strict=True):
+        target = tables["outputs"].load(place, row)
+        for g, x in zip(two, xs, strict=True):
+            target = multiply_add(b, g, x, target)
+        tables["outputs"].store(target, place)
+    for x, change in zip(pair, changes, strict=True):
+        tables["inputs"].store(b.fadd(tables["inputs"].load(x, row), change), x)
+
+
+@intrinsic(prefer_literal=True)
+def step_tile(typing, stride, tables, scratch, rate):  # type: ignore[no-untyped-def]
+    """Do what `score_pair` and `apply_steps` do, for one pair and one block: gradients stay in registers."""
+    d, width = stride.literal_value, row_width()
+    row = ir.VectorType(FLOAT, width)
+
+    def codegen(ctx, b, sig, args):  # type: ignore[no-untyped-def]
+        table, work = _members(ctx, b, sig, args)
+        first = INT64(0)
+        pair, places = _pair_at(b, work, "inputs", first), _block_offsets(b, work, first)
+        scores = _pair_scores(b, table, pair, places, d)
+        steps = _pair_gradients(b, work, first, first, scores, args[3])
+        lanes = [[k * LANES + t for k in range(2)] for t in range(TARGETS)]
+        gradients = [[shuffle(b, steps, steps, [lane] * width) for lane in two] for two in lanes]
+        for c in range(0, d, width):
+            xs, ys = ([b.add(offset, INT64(c)) for offset in offsets] for offsets in (pair, places))
+            _move_tile(b, table, xs, ys, gradients, row)
+        return ctx.get_dummy_value()
+
+    return types.void(stride, tables, scratch, types.float32), codegen
 
 
 class _Step:
@@ -239,35 +285,3 @@ def row_dot(typing, stride, x, i, y, j):  # type: ignore[no-untyped-def]
         return b.extract_element(pair_sums(b, [total], [absent]), INT32(0))
 
     return types.float32(stride, x, types.int64, y, types.int64), codegen
-
-
-def _prefetch(ctx: Any, b: Any, array_type: Any, array: Any, offset: Any) -> None:
-    byte = ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [byte, INT32, INT32, INT32])
-    function = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
-    pointer = pointer_to(ctx, b, array_type, array, offset, ir.IntType(8))
-    b.call(function, [pointer, *(ir.Constant(INT32, k) for k in (0, 3, 1))])
-
-
-@intrinsic
-def prefetch(typing, array, i):  # type: ignore[no-untyped-def]
-    """Ask for the cache line of array[i], which will be needed soon."""
-
-    def codegen(ctx, b, sig, args):  # type: ignore[no-untyped-def]
-        _prefetch(ctx, b, sig.args[0], *args)
-        return ctx.get_dummy_value()
-
-    return types.void(array, types.int64), codegen
-
-
-@intrinsic(prefer_literal=True)
-def prefetch_row(typing, stride, table, i):  # type: ignore[no-untyped-def]
-    """Ask for the cache lines of a row."""
-    d = stride.literal_value
-
-    def codegen(ctx, b, sig, args):  # type: ignore[no-untyped-def]
-        for c in range(0, d, ROW_ALIGNMENT):
-            _prefetch(ctx, b, sig.args[1], args[1], b.add(args[2], INT64(c)))
-        return ctx.get_dummy_value()
-
-    return types.void(stride, table, types.int64), codegen

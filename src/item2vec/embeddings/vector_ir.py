@@ -110,27 +110,39 @@ def _polynomial(b: Any, function: Callable[[Any], Any], degree: int, low: float,
     """Evaluate the Chebyshev interpolant of `function` on [low, high]; 1e-7 is enough for float32."""
     fit = np.polynomial.Chebyshev.interpolate(function, degree, domain=[low, high])
     coefficients = fit.convert(kind=np.polynomial.Polynomial).coef
-    n = x.type.count
-    value = constant(coefficients[-1], n)
-    for c in coefficients[-2::-1]:
-        value = multiply_add(b, value, x, constant(c, n))
-    return value
+    terms = [constant(float(c), x.type.count) for c in coefficients]
+    while len(terms) > 1:  # Estrin: a chain as long as the logarithm of the degree
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [multiply_add(b, odd, x, even) for even, odd in pairs] + terms[len(terms) // 2 * 2 :]
+        x = b.fmul(x, x)
+    return terms[0]
 
 
 def sigmoid_and_loss(b: Any, score: Any) -> tuple[Any, Any]:
-    """Return σ(−score) and −log σ(score), lane by lane and saturating, never overflowing."""
+    """Return σ(−score) and −log σ(score), lane by lane and saturating, never overflowing.
+
+    The next step waits for σ, so the way to it is short; nothing waits for the loss.
+    """
     n = score.type.count
-    zero, one = constant(0, n), constant(1, n)
-    positive = b.fcmp_ordered(">", score, zero)
+    zero, one, most = constant(0, n), constant(1, n), 120
+    y = b.fmul(score, constant(1 / LN2, n))
+    y = b.select(b.fcmp_ordered("<", y, constant(most, n)), y, constant(most, n))
+    y = b.select(b.fcmp_ordered(">", y, constant(-most, n)), y, constant(-most, n))
+    rounding = constant(1.5 * 2**23, n)  # its last bit is worth 1: the sum ends in the nearest integer
+    rounded = b.fadd(y, rounding)
+    part = b.fsub(y, b.fsub(rounded, rounding))
+    whole = ir.VectorType(INT32, n)
+    shift, bias = (ir.Constant(whole, [k] * n) for k in (23, 127 << 23))
+    scale = b.bitcast(b.add(b.shl(b.bitcast(rounded, whole), shift), bias), score.type)
+    exp = _polynomial(b, np.exp2, 6, -0.5, 0.5, part)
+    sigmoid = b.fdiv(one, multiply_add(b, exp, scale, one))
+    rest = b.fsub(one, sigmoid)
+    smaller = b.select(b.fcmp_ordered("<", sigmoid, rest), sigmoid, rest)  # σ(−|score|)
+    log = b.fmul(smaller, _polynomial(b, _log_of_rest, 8, 0.0, 0.5, smaller))
     negated = b.fsub(zero, score)
-    y = b.fmul(b.select(positive, negated, score), constant(1 / LN2, n))
-    y = b.select(b.fcmp_ordered(">", y, constant(-120, n)), y, constant(-120, n))
-    whole = b.fptosi(b.fsub(y, constant(0.5, n)), ir.VectorType(INT32, n))
-    part = b.fsub(y, b.sitofp(whole, score.type))
-    bias, shift = (ir.Constant(whole.type, [k] * n) for k in (127, 23))
-    scale = b.bitcast(b.shl(b.add(whole, bias), shift), score.type)
-    e = b.fmul(_polynomial(b, np.exp2, 6, -0.5, 0.5, part), scale)  # exp(−|score|)
-    reciprocal = b.fdiv(one, b.fadd(one, e))
-    sigmoid = b.select(positive, b.fmul(e, reciprocal), reciprocal)
-    log1p = b.fmul(e, _polynomial(b, lambda t: np.log1p(t) / t, 8, 0.0, 1.0, e))
-    return sigmoid, b.fadd(b.select(positive, zero, negated), log1p)
+    return sigmoid, b.fadd(b.select(b.fcmp_ordered(">", negated, zero), negated, zero), log)
+
+
+def _log_of_rest(u: Any) -> Any:
+    """−log(1 − u) / u."""
+    return -np.log1p(-u) / u

@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from item2vec.embeddings import simd, vector_ir
+from item2vec.embeddings import prefetching, simd, vector_ir
+from item2vec.embeddings.prefetching import prefetch_row
 from item2vec.embeddings.simd import (
     TARGETS,
     add_scaled_row,
     apply_steps,
-    prefetch_row,
     row_dot,
     score_pair,
+    step_tile,
 )
 from item2vec.embeddings.vector_ir import LANES
 
@@ -57,14 +58,26 @@ def pad_inputs(scratch, m):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
+def _gather_input(stride, scratch, plan, market, j, m):  # type: ignore[no-untyped-def]
+    """Write where the row of the click at position j is and where its signs are, as input m."""
+    item = np.int64(plan.items[np.uint64(j)])
+    other_market = market < 0 or plan.item_markets[np.uint64(item)] != market
+    scratch.inputs[np.uint64(m)] = item * stride
+    scratch.sign_rows[np.uint64(m)] = len(scratch.losses) if other_market else 0
+
+
+@njit(inline="always")
 def _gather_inputs(stride, scratch, plan, i, centre):  # type: ignore[no-untyped-def]
     """Write the offsets of the row's inputs and where their signs are; return how many there are."""
-    m, market = 0, plan.markets[i]
-    for j in range(plan.contexts[i, 0], plan.contexts[i, 1]):
-        item = np.int64(plan.items[np.uint64(j)])
-        other_market = market < 0 or plan.item_markets[np.uint64(item)] != market
-        scratch.inputs[np.uint64(m)] = item * stride
-        scratch.sign_rows[np.uint64(m)] = len(scratch.losses) if other_market else 0
+    first, last, market = plan.contexts[i, 0], plan.contexts[i, 1], plan.markets[i]
+    m = last - first - (first <= centre < last)
+    if 0 < m <= 2:  # as for nearly every row; a loop's end would be a guess
+        _gather_input(stride, scratch, plan, market, first + (first == centre), 0)
+        _gather_input(stride, scratch, plan, market, last - 1 - (last - 1 == centre), 1)
+        return m
+    m = 0
+    for j in range(first, last):
+        _gather_input(stride, scratch, plan, market, j, m)
         m += j != centre
     return m
 
@@ -127,7 +140,10 @@ def _step_booked(stride, tables, scratch, plan, i, item, rate, results):  # type
 
 @njit(inline="always")
 def step_pairs(stride, tables, scratch, n_pairs, rate):  # type: ignore[no-untyped-def]
-    """Eq. 3 and 5: every input against the centre and its noise, from the tables as they are now."""
+    """Eq. 3 and 5: every input against the centre and its noise, from the tables as they are now.
+
+    Leaves the change of every input in `scratch.deltas`.
+    """
     blocks = len(scratch.losses) // LANES
     for pair in range(n_pairs):
         for block in range(blocks):
@@ -145,7 +161,11 @@ def _train_row(stride, tables, plan, scratch, i, negative, rate, results):  # ty
         delta = _step_booked(stride, tables, scratch, plan, i, item, rate, results)
     if m:
         absent = gather_targets(stride, scratch, plan, i, item)
-        step_pairs(stride, tables, scratch, pad_inputs(scratch, m), rate)
+        n_pairs = pad_inputs(scratch, m)
+        if n_pairs == 1 and len(scratch.losses) == LANES:
+            step_tile(stride, tables, scratch, rate)
+        else:
+            step_pairs(stride, tables, scratch, n_pairs, rate)
         if absent:
             reset_signs(scratch, plan, negative)
         results[4] += m
@@ -202,5 +222,5 @@ def _make_train_windows(simd_version: str):  # type: ignore[no-untyped-def]
     return train_windows
 
 
-_SOURCES = [Path(str(module.__file__)).read_bytes() for module in (simd, vector_ir)]
+_SOURCES = [Path(str(module.__file__)).read_bytes() for module in (prefetching, simd, vector_ir)]
 train_windows = _make_train_windows(hashlib.sha256(b"".join(_SOURCES)).hexdigest())

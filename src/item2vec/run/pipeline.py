@@ -32,7 +32,7 @@ VERSIONS = {
     "simulate": 1,
     "events": 3,
     "sessions": 5,
-    "embeddings": 2,
+    "embeddings": 3,
     "index": 2,
     "recommendations": 1,
     "holdout": 2,
