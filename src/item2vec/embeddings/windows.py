@@ -23,7 +23,7 @@ from item2vec.embeddings.simd import (
 )
 from item2vec.embeddings.vector_ir import LANES
 
-AHEAD = 10  # rows of the plan: theirs in the tables are on the way while this one trains
+AHEAD = 24  # rows of the plan: theirs in the tables are on the way while this one trains
 TERMS = ("window", "negative", "booked", "market_negative")
 
 
