@@ -150,7 +150,7 @@ class NumbaEngine:
         self.plans = [make_plan(corpus, settings) for _ in range(self.workers)]
         n_noise = settings.negative + settings.market_negative
         self.scratch = [make_scratch(n_inputs, n_noise, self.stride) for _ in range(self.workers)]
-        run = _Run(self, 0, sessions, 0, (0.0, 0.0))
+        run = _Run(self, 0, sessions, 1.0, 0, (0.0, 0.0))
         self.draw = compiled(draw_windows, *run.draw_arguments())
         kernel = train_means if settings.cbow else train_windows
         self.train = compiled(kernel, *run.train_arguments(0), stride=self.stride)
@@ -184,7 +184,7 @@ class NumbaEngine:
             Called in this thread a few times per second.
         """
         slices = self._slices(epoch)
-        runs = [_Run(self, worker, order, epoch, rates) for worker, order in enumerate(slices)]
+        runs = [_Run(self, worker, *part, epoch, rates) for worker, part in enumerate(slices)]
         rejections = epoch_pairs(self.corpus.rejections, self.seed, epoch, self.workers)
         for run, pairs in zip(runs, rejections, strict=True):
             run.rejections = EpochRejections(pairs, run.train_pairs)
@@ -206,12 +206,17 @@ class NumbaEngine:
         dropped = sum(int(run.cursor.dropped[0]) for run in runs)
         return EpochResult(losses, float(totals[4]), dropped)
 
-    def _slices(self, epoch: int) -> list[npt.NDArray[np.int64]]:
-        """Cut a fresh shuffle of the sessions into one slice per thread, of equally many expected clicks."""
+    def _slices(self, epoch: int) -> list[tuple[npt.NDArray[np.int64], float]]:
+        """Cut a fresh shuffle of the sessions into one slice per thread, each with its expected clicks.
+
+        The slices have equally many of them.
+        """
         shuffle = np.random.default_rng([self.seed, epoch]).permutation(len(self.sessions))
-        reached = np.cumsum(self.expected_clicks[shuffle])
+        clicks = self.expected_clicks[shuffle]
+        reached = np.cumsum(clicks)
         cuts = np.searchsorted(reached, reached[-1] * np.arange(1, self.workers) / self.workers)
-        return np.split(self.sessions[shuffle], cuts)
+        slices = zip(np.split(self.sessions[shuffle], cuts), np.split(clicks, cuts), strict=True)
+        return [(order, float(expected.sum())) for order, expected in slices]
 
 
 class _Run:
@@ -222,10 +227,12 @@ class _Run:
         engine: NumbaEngine,
         worker: int,
         order: npt.NDArray[np.int64],
+        clicks: float,
         epoch: int,
         rates: tuple[float, float],
     ) -> None:
         self.engine, self.order = engine, np.ascontiguousarray(order)
+        self.clicks = max(clicks, 1e-9)
         self.plan, self.scratch = engine.plans[worker], engine.scratch[worker]
         self.start, self.end = rates
         self.rates = np.array([self.start, self.start])
@@ -248,14 +255,13 @@ class _Run:
 
     def __call__(self, stop: threading.Event) -> None:
         engine = self.engine
-        clicks = max(float(expected_clicks(engine.corpus, self.order).sum()), 1e-9)
         while not stop.is_set():
             n = engine.draw(*self.draw_arguments())
             if n == 0:
                 self.rejections.advance(1.0, self.rates[[1, 1]])
                 break
             self.rates[0] = self.rates[1]
-            share = min(self.cursor.done[0] / clicks, 1.0)
+            share = min(self.cursor.done[0] / self.clicks, 1.0)
             self.rates[1] = self.start + (self.end - self.start) * share
             engine.train(engine.stride, *self.train_arguments(n))
             self.rejections.advance(share, self.rates)
