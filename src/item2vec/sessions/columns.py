@@ -139,11 +139,24 @@ def number_ids(arrays: Sequence[pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int
     if len({array.type for array in arrays}) > 1:
         raise DataError(_MIXED.format("int and str"))
     kind = arrays[0].type if arrays else pa.string()
-    encoded = pc.dictionary_encode(pa.chunked_array(arrays, kind)).unify_dictionaries().combine_chunks()
-    order = pc.sort_indices(encoded.dictionary)
+    distinct, numbers = _encode(pa.chunked_array(arrays, kind))
+    order = pc.sort_indices(distinct)
     positions = np.empty(len(order), np.int32)
     positions[arrow_values(order, np.uint64)] = counter(len(order))
-    return encoded.dictionary.take(order), positions[numpy_numbers(encoded.indices)]
+    return distinct.take(order), positions[numbers]
+
+
+def _encode(ids: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int32]]:
+    """Return the distinct ids in the order in which they first come, and the number of each id."""
+    chunks = pc.dictionary_encode(ids).chunks
+    if not chunks:
+        return pa.array([], ids.type), np.zeros(0, np.int32)
+    distinct = chunks[0].dictionary
+    # Arrow's chunks share one dictionary; to unify it with itself would hash all of it once per chunk.
+    if not all(chunk.dictionary.equals(distinct) for chunk in chunks):
+        chunks = pa.chunked_array(chunks).unify_dictionaries().chunks
+        distinct = chunks[0].dictionary
+    return distinct, np.concatenate([numpy_numbers(chunk.indices) for chunk in chunks])
 
 
 def ascending(values: pa.Array) -> pa.Array:
