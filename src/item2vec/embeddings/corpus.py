@@ -32,9 +32,7 @@ def _keep_known(
 
 
 def _keep_probabilities(counts: npt.NDArray[np.float64], sample: float) -> npt.NDArray[np.float32]:
-    """word2vec's subsampling of frequent items; an empty array when `sample` is 0."""
-    if sample == 0:
-        return np.zeros(0, np.float32)
+    """word2vec's subsampling of frequent items, `sample` above 0."""
     ratio = sample * counts.sum() / np.maximum(counts, 1e-300)
     kept: npt.NDArray[np.float32] = np.minimum(1.0, np.sqrt(ratio) + ratio).astype(np.float32)
     return kept
@@ -82,7 +80,9 @@ def build_corpus(sessions: Sessions, min_count: int, sample: float) -> tuple[Voc
             f"none of the {len(sessions):,} sessions has two clicks on items that occur min_count={min_count}"
             " times (or one such click and a booking); lower min_count or check how the sessions were made"
         )
-    return vocabulary, corpus._replace(keep=_keep_probabilities(weighted_counts(corpus), sample))
+    if sample:
+        corpus = corpus._replace(keep=_keep_probabilities(weighted_counts(corpus), sample))
+    return vocabulary, corpus
 
 
 def trainable_sessions(corpus: Corpus) -> npt.NDArray[np.int64]:

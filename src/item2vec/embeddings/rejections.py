@@ -66,6 +66,8 @@ def number_pairs(rejections: Iterable[Any], vocabulary: Vocabulary) -> tuple[Pai
             f"the rejections name items by {type(other).__name__}, as in {repr(other)[:64]}; the ids of the"
             f" sessions are {vocabulary.id_type}: give all of both as one type"
         )
+    if not ids:  # looking nothing up would number the vocabulary in Python first
+        return np.zeros((0, 2), np.int32), 0
     nums = vocabulary.nums(ids).reshape(-1, 2)
     known = (nums >= 0).all(axis=1)
     return np.ascontiguousarray(nums[known], np.int32), int(len(pairs) - known.sum())
