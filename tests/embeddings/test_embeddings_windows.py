@@ -123,6 +123,20 @@ def test_inputs_of_another_market_skip_the_market_noise() -> None:
     check([Window(0, [5, 6], [3, 4, 6], 0, [2, 4, 1])], market_negative=3)
 
 
+@pytest.mark.parametrize("score", [-200.0, -80.0, -20.0, 0.0, 20.0, 80.0, 200.0])
+def test_scores_of_any_size_leave_a_true_loss_over_many_windows(score: float) -> None:
+    """Likelihoods are multiplied before one logarithm is taken: thousands of tiny ones must not vanish."""
+    inputs, outputs = (np.zeros((N_ITEMS, 4), np.float32) for _ in range(2))
+    inputs[1] = inputs[2] = [1, 0, 0, 0]
+    outputs[:, 0] = score
+    n = 3000
+    windows = [Window(0, [1, 2], [3, 4, 5])] * n
+    _, _, results = train(inputs, outputs, as_plan(windows, 3, 0), 3, (0.0, 0.0))
+    known = min(max(score, -83.2), 83.2)  # float32 tells no more of σ
+    np.testing.assert_allclose(results[0], 2 * n * np.logaddexp(0, -known), rtol=1e-3, atol=2 * n * 2e-7)
+    np.testing.assert_allclose(results[1], 6 * n * np.logaddexp(0, known), rtol=1e-3, atol=6 * n * 2e-7)
+
+
 def test_a_window_without_market_has_no_market_noise() -> None:
     check([Window(0, [10, 11], [3, 4, 6], -1, [-1, -1])], market_negative=2)
 

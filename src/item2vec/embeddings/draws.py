@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from item2vec.embeddings import noise_draws, prefetching, vector_ir
+from item2vec.embeddings.noise_draws import (
+    GOLDEN,
+    below,
+    draw_global_noise,
+    draw_market_noise,
+    mix,
+    uniform,
+)
 from item2vec.embeddings.prefetching import prefetch
 
 AHEAD = 8  # sessions
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-REDRAWS = 3  # of a noise item that equals a positive; then it is dropped and counted
 NO_REJECTIONS = np.zeros((0, 2), np.int32)
 # Where a pass that one block of rows does not hold goes on: its first and past-last position, the centre and
 # the context it stands at (−1: no window yet), its end, the clicks counted as done, the passes begun
@@ -57,106 +66,6 @@ class Cursor(NamedTuple):
 
 
 @njit(inline="always")
-def _mix(z):  # type: ignore[no-untyped-def]
-    """splitmix64's finaliser; over a counter it is a generator whose draws do not wait for one another."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@njit(inline="always")
-def _uniform(z):  # type: ignore[no-untyped-def]
-    return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
-
-
-@njit(inline="always")
-def _below(z, n):  # type: ignore[no-untyped-def]
-    return np.int64(((z >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
-
-
-@njit(inline="always")
-def _pick(z, entries, first, n):  # type: ignore[no-untyped-def]
-    """One exact draw from the alias table of entries[first : first + n]: the place in it that z falls on."""
-    slot = ((z >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)
-    entry = entries[np.uint64(first) + slot]
-    other = np.uint64((z & np.uint64(0xFFFFFFFF)) >= (entry >> np.uint64(32)))  # as a mask: a coin, no branch
-    return slot ^ ((slot ^ (entry & np.uint64(0xFFFFFFFF))) & (np.uint64(0) - other))
-
-
-@njit(inline="always")
-def _is_positive(item, centre, plan, i):  # type: ignore[no-untyped-def]
-    """Whether a noise item is the row's centre or booked in its session."""
-    if item == centre:
-        return True
-    for b in range(plan.booked[i, 0], plan.booked[i, 1]):  # noqa: SIM110 (numba knows no any)
-        if plan.booked_items[b] == item:
-            return True
-    return False
-
-
-@njit(inline="always")
-def _centre(plan, i):  # type: ignore[no-untyped-def]
-    """Position of a row's centre."""
-    return np.int64(plan.centres[np.uint64(i)]) if len(plan.centres) else i
-
-
-@njit(inline="always")
-def _draw_global_noise(noise, settings, plan, n, state, cursor):  # type: ignore[no-untyped-def]
-    """Eq. 3: `negative` items of the whole vocabulary for each of the first n rows."""
-    n_items = len(noise.aliases)
-    for i in range(n):
-        centre = plan.items[np.uint64(_centre(plan, i))]
-        for k in range(settings.negative):
-            state += GOLDEN
-            z = _mix(state)
-            item = np.int64(_pick(z, noise.aliases, 0, n_items))
-            redraws = 0
-            while _is_positive(item, centre, plan, i) and redraws <= REDRAWS:
-                redraws += 1
-                z = _mix(z + GOLDEN)
-                item = np.int64(_pick(z, noise.aliases, 0, n_items))
-            dropped = redraws > REDRAWS
-            cursor.dropped[0] += dropped
-            plan.noise[i, k] = np.int64(-1) if dropped else item
-    return state
-
-
-@njit(inline="always")
-def _draw_market_noise(noise, settings, plan, n, state, cursor):  # type: ignore[no-untyped-def]
-    """Eq. 5: `market_negative` items of one market per row, the market of an input that is drawn.
-
-    Were it always the nearest input's, say, a session over two markets would train one of them less.
-    """
-    for i in range(n):
-        first, last, c = plan.contexts[i, 0], plan.contexts[i, 1], _centre(plan, i)
-        n_inputs = last - first - (first <= c < last)
-        plan.markets[i] = -1
-        if n_inputs > 0:
-            state += GOLDEN
-            j = first + _below(_mix(state), n_inputs)
-            plan.markets[i] = plan.item_markets[plan.items[j + (first <= c <= j)]]
-        market, centre = plan.markets[i], plan.items[c]
-        for k in range(settings.negative, settings.negative + settings.market_negative):
-            plan.noise[i, k] = -1
-            if market < 0:
-                continue
-            start = noise.market_offsets[market]
-            size = noise.market_offsets[market + 1] - start
-            state += GOLDEN
-            z = _mix(state)
-            item = noise.market_items[start + np.int64(_pick(z, noise.market_aliases, start, size))]
-            redraws = 0
-            while _is_positive(item, centre, plan, i) and redraws <= REDRAWS:
-                redraws += 1
-                z = _mix(z + GOLDEN)
-                item = noise.market_items[start + np.int64(_pick(z, noise.market_aliases, start, size))]
-            dropped = redraws > REDRAWS
-            cursor.dropped[0] += dropped
-            plan.noise[i, k] = -1 if dropped else item
-    return state
-
-
-@njit(inline="always")
 def _lay_out_pass(corpus, session, plan, start, state):  # type: ignore[no-untyped-def]
     """Write a pass over a session from position `start` on; return the position behind it and the state."""
     stop = start
@@ -164,7 +73,7 @@ def _lay_out_pass(corpus, session, plan, start, state):  # type: ignore[no-untyp
         item = corpus.items[np.uint64(j)]
         if len(corpus.keep):
             state += GOLDEN
-            if _uniform(_mix(state)) >= corpus.keep[np.uint64(item)]:
+            if uniform(mix(state)) >= corpus.keep[np.uint64(item)]:
                 continue
         plan.items[np.uint64(stop)] = item
         stop += 1
@@ -177,7 +86,7 @@ def _draw_window(settings, start, stop, i, state):  # type: ignore[no-untyped-de
     reach = settings.window
     if settings.shrink:
         state += GOLDEN
-        reach = 1 + _below(_mix(state), settings.window)
+        reach = 1 + below(mix(state), settings.window)
     last = i if settings.forward_only or i + 1 == stop else min(stop, i + 1 + reach)
     return max(start, i - reach), last, state
 
@@ -262,7 +171,7 @@ def _lay_out(corpus, order, settings, plan, cursor, state):  # type: ignore[no-u
             cursor.passes[0] = np.int64(weight)
             if weight > cursor.passes[0]:
                 state += GOLDEN
-                cursor.passes[0] += _uniform(_mix(state)) < weight - cursor.passes[0]
+                cursor.passes[0] += uniform(mix(state)) < weight - cursor.passes[0]
         while cursor.passes[0] > 0 and at[CENTRE] >= at[STOP] and stop + length <= len(plan.items):
             cursor.passes[0] -= 1
             at[BEGUN] += 1
@@ -281,19 +190,33 @@ def _lay_out(corpus, order, settings, plan, cursor, state):  # type: ignore[no-u
     return n, state
 
 
-# _nrt=False: nothing is allocated, and counting references to every array took two thirds of the draws' time
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-def draw_windows(corpus, noise, order, settings, plan, cursor):  # type: ignore[no-untyped-def]
-    """Fill `plan` with sessions of `order` from the cursor on; return how many rows it has, 0 at the end.
-
-    The plan's `items` must hold the longest session; without groups it must have as many rows.
-    """
+@njit(inline="always")
+def _draw_block(corpus, noise, order, settings, plan, cursor):  # type: ignore[no-untyped-def]
     carried_on = cursor.under_way[CENTRE] < cursor.under_way[STOP] and cursor.under_way[CONTEXT] >= 0
     n, state = _lay_out(corpus, order, settings, plan, cursor, cursor.state[0])
-    state = _draw_global_noise(noise, settings, plan, n, state, cursor)
+    state = draw_global_noise(noise, settings, plan, n, state, cursor)
     if settings.market_negative > 0:
-        state = _draw_market_noise(noise, settings, plan, n, state, cursor)
+        state = draw_market_noise(noise, settings, plan, n, state, cursor)
     if settings.group and len(plan.booked_items):
         _count_once(plan, n, carried_on)
     cursor.state[0] = state
     return n
+
+
+def _make_draw_windows(version: str):  # type: ignore[no-untyped-def]
+    """Define the kernel over a digest of what it inlines: numba's cache sees this file and closures only."""
+
+    # _nrt=False: nothing is allocated, and counting references to every array took two thirds of the time
+    @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+    def draw_windows(corpus, noise, order, settings, plan, cursor):  # type: ignore[no-untyped-def]
+        """Fill `plan` with sessions of `order` from the cursor on; return how many rows it has, 0 at the end.
+
+        The plan's `items` must hold the longest session; without groups it must have as many rows.
+        """
+        return _draw_block(corpus, noise, order, settings, plan, cursor) if version else 0
+
+    return draw_windows
+
+
+_SOURCES = [Path(str(module.__file__)).read_bytes() for module in (noise_draws, prefetching, vector_ir)]
+draw_windows = _make_draw_windows(hashlib.sha256(b"".join(_SOURCES)).hexdigest())

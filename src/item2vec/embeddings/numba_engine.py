@@ -80,7 +80,8 @@ def make_scratch(n_inputs: int, n_noise: int, stride: int) -> Scratch:
         sign_rows=np.zeros(room, np.int64),
         gradients=np.zeros(room * width, np.float32),
         deltas=np.zeros((room + 1) * stride, np.float32),
-        losses=np.zeros(width, np.float64),
+        likelihoods=np.ones(width),
+        powers=np.zeros(width, np.int64),
     )
 
 

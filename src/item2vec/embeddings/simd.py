@@ -35,8 +35,9 @@ from item2vec.embeddings.vector_ir import (
     pointer_to,
     row_width,
     shuffle,
-    sigmoid_and_loss,
+    sigmoids,
     splat,
+    split_power,
 )
 
 ROW_ALIGNMENT = 16  # floats: one cache line
@@ -62,7 +63,8 @@ class Scratch(NamedTuple):
     sign_rows: npt.NDArray[np.int64]  # where the signs of every input start, (room,)
     gradients: npt.NDArray[np.float32]  # (room / 2, blocks, 2, LANES): two inputs, a block of targets
     deltas: npt.NDArray[np.float32]  # change of every input row, (room, stride)
-    losses: npt.NDArray[np.float64]  # −log σ summed per target lane, (blocks * LANES,)
+    likelihoods: npt.NDArray[np.float64]  # product of σ per target lane, in [1, 2), (blocks * LANES,)
+    powers: npt.NDArray[np.int64]  # of two, the other factor of that product, (blocks * LANES,)
 
 
 def _members(ctx: Any, b: Any, sig: Any, args: Any) -> tuple[dict[str, Member], dict[str, Member]]:
@@ -98,17 +100,26 @@ def _pair_scores(b: Any, tables: dict[str, Member], pair: tuple[Any, Any], place
 
 
 def _pair_gradients(b: Any, work: dict[str, Member], pair: Any, block: Any, scores: Any, rate: Any) -> Any:
-    """Turn the scores of two inputs and a block of targets into gradients; add up the losses."""
+    """Turn the scores of two inputs and a block of targets into gradients; count the losses."""
     lane, both = b.mul(block, INT64(LANES)), list(range(2 * LANES))
     rows = _pair_at(b, work, "sign_rows", pair)
     first, second = (work["signs"].load(b.add(row, lane), SCORES) for row in rows)
     signs = shuffle(b, first, second, both)
-    sigmoid, loss = sigmoid_and_loss(b, b.fmul(scores, signs))
-    loss = b.fmul(loss, b.fmul(signs, signs))
-    loss = b.fadd(shuffle(b, loss, loss, both[:LANES]), shuffle(b, loss, loss, both[LANES:]))
-    total = work["losses"].load(lane, ir.VectorType(DOUBLE, LANES), 8)
-    work["losses"].store(b.fadd(total, b.fpext(loss, total.type)), lane, 8)
+    sigmoid, likelihood = sigmoids(b, b.fmul(scores, signs))
+    absent = b.fcmp_ordered("==", signs, constant(0, 2 * LANES))
+    _count_likelihood(b, work, lane, b.select(absent, constant(1, 2 * LANES), likelihood))
     return b.fmul(b.fmul(sigmoid, signs), splat(b, rate, 2 * LANES))
+
+
+def _count_likelihood(b: Any, work: dict[str, Member], lane: Any, likelihood: Any) -> None:
+    """Multiply how likely all was into the block's product: one logarithm in the end serves many steps."""
+    doubles = ir.VectorType(DOUBLE, LANES)
+    product = work["likelihoods"].load(lane, doubles, 8)
+    for half in (range(LANES), range(LANES, 2 * LANES)):
+        product = b.fmul(product, b.fpext(shuffle(b, likelihood, likelihood, list(half)), doubles))
+    mantissa, power = split_power(b, product)
+    work["likelihoods"].store(mantissa, lane, 8)
+    work["powers"].store(b.add(work["powers"].load(lane, power.type, 8), power), lane, 8)
 
 
 @intrinsic(prefer_literal=True)

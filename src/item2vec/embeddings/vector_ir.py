@@ -1,4 +1,4 @@
-"""Vectors in LLVM's intermediate language: loads, sums of rows, σ and −log σ, lane by lane."""
+"""Vectors in LLVM's intermediate language: loads, sums of rows and σ, lane by lane."""
 
 from __future__ import annotations
 
@@ -118,13 +118,13 @@ def _polynomial(b: Any, function: Callable[[Any], Any], degree: int, low: float,
     return terms[0]
 
 
-def sigmoid_and_loss(b: Any, score: Any) -> tuple[Any, Any]:
-    """Return σ(−score) and −log σ(score), lane by lane and saturating, never overflowing.
+def sigmoids(b: Any, score: Any) -> tuple[Any, Any]:
+    """Return σ(−score) and σ(score), lane by lane; beyond ±83 they stay what they are there.
 
-    The next step waits for σ, so the way to it is short; nothing waits for the loss.
+    The next step waits for the first, so the way to it is short. Both keep their relative precision.
     """
     n = score.type.count
-    zero, one, most = constant(0, n), constant(1, n), 120
+    one, most = constant(1, n), 120
     y = b.fmul(score, constant(1 / LN2, n))
     y = b.select(b.fcmp_ordered("<", y, constant(most, n)), y, constant(most, n))
     y = b.select(b.fcmp_ordered(">", y, constant(-most, n)), y, constant(-most, n))
@@ -134,15 +134,16 @@ def sigmoid_and_loss(b: Any, score: Any) -> tuple[Any, Any]:
     whole = ir.VectorType(INT32, n)
     shift, bias = (ir.Constant(whole, [k] * n) for k in (23, 127 << 23))
     scale = b.bitcast(b.add(b.shl(b.bitcast(rounded, whole), shift), bias), score.type)
-    exp = _polynomial(b, np.exp2, 6, -0.5, 0.5, part)
-    sigmoid = b.fdiv(one, multiply_add(b, exp, scale, one))
-    rest = b.fsub(one, sigmoid)
-    smaller = b.select(b.fcmp_ordered("<", sigmoid, rest), sigmoid, rest)  # σ(−|score|)
-    log = b.fmul(smaller, _polynomial(b, _log_of_rest, 8, 0.0, 0.5, smaller))
-    negated = b.fsub(zero, score)
-    return sigmoid, b.fadd(b.select(b.fcmp_ordered(">", negated, zero), negated, zero), log)
+    exp = b.fmul(_polynomial(b, np.exp2, 6, -0.5, 0.5, part), scale)
+    sigmoid = b.fdiv(one, b.fadd(exp, one))
+    return sigmoid, b.fmul(exp, sigmoid)
 
 
-def _log_of_rest(u: Any) -> Any:
-    """−log(1 − u) / u."""
-    return -np.log1p(-u) / u
+def split_power(b: Any, x: Any) -> tuple[Any, Any]:
+    """Split positive doubles into a mantissa in [1, 2) and the power of two that goes with it."""
+    whole = ir.VectorType(INT64, x.type.count)
+    bits = b.bitcast(x, whole)
+    shift, bias, fraction, unit = (
+        ir.Constant(whole, [k] * x.type.count) for k in (52, 1023, (1 << 52) - 1, 1023 << 52)
+    )
+    return b.bitcast(b.or_(b.and_(bits, fraction), unit), x.type), b.sub(b.lshr(bits, shift), bias)

@@ -21,9 +21,9 @@ from item2vec.embeddings.simd import (
     score_pair,
     step_tile,
 )
-from item2vec.embeddings.vector_ir import LANES
+from item2vec.embeddings.vector_ir import LANES, LN2
 
-AHEAD = 24  # rows of the plan: theirs in the tables are on the way while this one trains
+AHEAD = 12  # rows of the plan: theirs in the tables are on the way while this one trains
 TERMS = ("window", "negative", "booked", "market_negative")
 
 
@@ -53,7 +53,7 @@ def _lane(k):  # type: ignore[no-untyped-def]
 def pad_inputs(scratch, m):  # type: ignore[no-untyped-def]
     """Make the inputs an even number: the last one stands there again, with no signs. Return the pairs."""
     scratch.inputs[np.uint64(m)] = scratch.inputs[np.uint64(m - 1)]
-    scratch.sign_rows[np.uint64(m)] = 2 * len(scratch.losses)
+    scratch.sign_rows[np.uint64(m)] = 2 * len(scratch.powers)
     return (m + 1) >> 1
 
 
@@ -63,7 +63,7 @@ def _gather_input(stride, scratch, plan, market, j, m):  # type: ignore[no-untyp
     item = np.int64(plan.items[np.uint64(j)])
     other_market = market < 0 or plan.item_markets[np.uint64(item)] != market
     scratch.inputs[np.uint64(m)] = item * stride
-    scratch.sign_rows[np.uint64(m)] = len(scratch.losses) if other_market else 0
+    scratch.sign_rows[np.uint64(m)] = len(scratch.powers) if other_market else 0
 
 
 @njit(inline="always")
@@ -85,7 +85,7 @@ def _gather_inputs(stride, scratch, plan, i, centre):  # type: ignore[no-untyped
 @njit(inline="always")
 def gather_targets(stride, scratch, plan, i, item):  # type: ignore[no-untyped-def]
     """Write the offsets of the target rows; what is not there is the centre again, with no sign."""
-    width = len(scratch.losses)
+    width = len(scratch.powers)
     n = plan.noise.shape[1]
     scratch.targets[0] = item * stride
     absent = 0
@@ -105,7 +105,7 @@ def gather_targets(stride, scratch, plan, i, item):  # type: ignore[no-untyped-d
 @njit(inline="always")
 def reset_signs(scratch, plan, negative):  # type: ignore[no-untyped-def]
     """Say of every target that it is there: noise, for inputs of its market and for the others."""
-    width = len(scratch.losses)
+    width = len(scratch.powers)
     for k in range(1, 1 + plan.noise.shape[1]):
         scratch.signs[_lane(k)] = -1
         scratch.signs[width + _lane(k)] = -1 if k <= negative else 0
@@ -144,7 +144,7 @@ def step_pairs(stride, tables, scratch, n_pairs, rate):  # type: ignore[no-untyp
 
     Leaves the change of every input in `scratch.deltas`.
     """
-    blocks = len(scratch.losses) // LANES
+    blocks = len(scratch.powers) // LANES
     for pair in range(n_pairs):
         for block in range(blocks):
             score_pair(stride, tables, scratch, pair, block, (pair * blocks + block) * 2 * LANES, rate)
@@ -162,7 +162,7 @@ def _train_row(stride, tables, plan, scratch, i, negative, rate, results):  # ty
     if m:
         absent = gather_targets(stride, scratch, plan, i, item)
         n_pairs = pad_inputs(scratch, m)
-        if n_pairs == 1 and len(scratch.losses) == LANES:
+        if n_pairs == 1 and len(scratch.powers) == LANES:
             step_tile(stride, tables, scratch, rate)
         else:
             step_pairs(stride, tables, scratch, n_pairs, rate)
@@ -188,10 +188,13 @@ def prefetch_window(stride, tables, plan, i, n):  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def add_losses(scratch, plan, negative, results):  # type: ignore[no-untyped-def]
-    """Move what the steps left in the scratch to the terms it belongs to."""
+    """Move what the steps left in the scratch to the terms it belongs to, as −log σ."""
     for k in range(1 + plan.noise.shape[1]):
-        results[0 if k == 0 else 1 if k <= negative else 3] += scratch.losses[_lane(k)]
-    scratch.losses[:] = 0
+        lane = _lane(k)
+        log = math.log(scratch.likelihoods[lane]) + np.float64(scratch.powers[lane]) * LN2
+        results[0 if k == 0 else 1 if k <= negative else 3] -= log
+    scratch.likelihoods[:] = 1
+    scratch.powers[:] = 0
 
 
 @njit(inline="always")
