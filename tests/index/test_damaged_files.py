@@ -18,12 +18,20 @@ from item2vec.index.annoy_file import check_annoy_file
 from item2vec.index.space import Space
 
 FILES = ("trees.annoy", "vectors.npy", "id_rank.npy", "index.json")
+OWN_FILE = {"annoy": "trees.annoy", "hnsw": "graph.faiss"}
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "index"
     ItemIndex.build(make_vectors(800), n_trees=8).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved_graph(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "graph"
+    ItemIndex.build(make_vectors(800), backend="hnsw", n_links=8).save(folder)
     return folder
 
 
@@ -55,6 +63,15 @@ DAMAGE = {
 def zeroed(data, rng):
     at = int(rng.integers(len(data)))
     return data[:at] + b"\0" * len(data[at : at + 512]) + data[at + 512 :]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_every_damage_of_a_graph_is_refused_by_file_name(saved_graph, tmp_path, damage):
+    for seed in range(6):
+        folder = shutil.copytree(saved_graph, tmp_path / str(seed))
+        DAMAGE[damage](folder / "graph.faiss", np.random.default_rng(seed))
+        with pytest.raises(CorruptArtifactError, match=r"graph\.faiss"):
+            ItemIndex.load(folder)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -147,22 +164,24 @@ def test_structure_alone_stops_what_would_crash_annoy(saved):
             check_annoy_file(saved / "trees.annoy", wrong_points, wrong_trees)
 
 
-def test_no_damage_kills_the_process(saved, tmp_path):
+@pytest.mark.parametrize("backend", OWN_FILE)
+def test_no_damage_kills_the_process(saved, saved_graph, tmp_path, backend):
     """In a process of its own, checksums off: damage is refused, or what is loaded still answers."""
+    source = {"annoy": saved, "hnsw": saved_graph}[backend]
     code = textwrap.dedent(f"""
         import shutil, numpy as np
         from pathlib import Path
         from item2vec.errors import CorruptArtifactError
         from item2vec.index import ItemIndex
         rng = np.random.default_rng(7)
-        source, refused, answered = Path({str(saved)!r}), 0, 0
-        good = (source / "trees.annoy").read_bytes()
+        source, refused, answered = Path({str(source)!r}), 0, 0
+        good = (source / "{OWN_FILE[backend]}").read_bytes()
         for round in range(120):
             folder = shutil.copytree(source, Path({str(tmp_path)!r}) / str(round))
             data = bytearray(good)
             for _ in range(1 if round % 2 else 40):
                 data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
-            (folder / "trees.annoy").write_bytes(data)
+            (folder / "{OWN_FILE[backend]}").write_bytes(data)
             try:
                 index = ItemIndex.load(folder, verify=False)
             except CorruptArtifactError:

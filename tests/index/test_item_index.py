@@ -20,6 +20,7 @@ from item2vec.index import BACKENDS, IndexConfig, ItemIndex
 from item2vec.index import backends as backends_module
 from item2vec.index.recall import measure_recall
 from item2vec.index.search import FEW_ALLOWED
+from item2vec.index.tuning import cheapest_search
 
 MODES = ("similar", "next")
 
@@ -352,14 +353,36 @@ def test_the_default_search_finds_output_vectors_of_uneven_length(make):
     assert max(recall for search_k, recall in curve.items() if search_k < 2 * 1500) < 0.9
 
 
-def test_widening_ends_with_a_full_visit(make):
+@pytest.mark.parametrize(("backend", "target"), [("annoy", 0.8), ("annoy", 0.95), ("hnsw", 0.95)])
+def test_the_effort_is_the_least_that_reaches_the_target(make, backend, target):
+    vectors = make(4000, d=24, duplicates=0)
+    vectors.vectors = np.random.default_rng(0).standard_normal((4000, 24)).astype(np.float32)
+    built = ItemIndex.build(vectors, backend=backend, n_trees=10, n_links=4, recall=target, min_recall=0.5)
+    curve = [(step["search_k"], step["recall"]) for step in built._facts["recall"]["curve"]]
+    chosen, safe = built.settings["search_k"], target + 0.25 * (1 - target)
+    assert dict(curve)[chosen] == built.recall >= safe
+    assert curve == sorted(curve), "by effort"
+    less = max(search_k for search_k, _ in curve if search_k < chosen)
+    assert dict(curve)[less] < safe
+    assert chosen <= 1.3 * less, "no much cheaper search was left out"
+
+
+def test_a_target_out_of_reach_ends_with_the_largest_effort(make):
+    class Blind:
+        exact, search_range, settings = False, (3, 50), {}
+
+        def with_search_k(self, search_k):
+            tried.append(search_k)
+            return self
+
+    tried: list[int] = []
+    _, recall, curve = cheapest_search(Blind(), lambda _: 0.5, 0.99)
+    assert (tried, recall, len(curve)) == ([3, 6, 12, 24, 48, 50], 0.5, 6)
+
+
+def test_the_largest_effort_is_a_full_visit(make):
     built = ItemIndex.build(make(300), n_trees=3, search_k=1, min_recall=0.0)
-    backend, tried = built._searcher.backend, []
-    while backend is not None:
-        tried.append(backend.settings["search_k"])
-        backend = backend.widened()
-    assert tried[0] == 1
-    assert tried[-2:] == [512, 900]
+    assert built._searcher.backend.search_range == (3, 900)
 
 
 def test_recall_counts_what_the_trees_miss(make):
@@ -406,7 +429,7 @@ def test_an_index_knows_its_vectors(make, tmp_path):
 
 
 def test_unknown_and_missing_backends_say_what_to_do(make, monkeypatch):
-    with pytest.raises(UsageError, match="annoy, exact"):
+    with pytest.raises(UsageError, match="annoy, exact, hnsw"):
         ItemIndex.build(make(20), backend="faiss")
     monkeypatch.setitem(backends_module.BACKENDS, "other", "item2vec_no_such_library.index:Index")
     with pytest.raises(MissingDependencyError, match="pip install item2vec_no_such_library"):
@@ -423,7 +446,7 @@ def test_config_states_the_same_defaults_as_build():
     assert config.pop("modes") == ("similar", "next")
     defaults = ItemIndex.build.__func__.__defaults__
     assert tuple(config.values()) == defaults[1:]
-    assert list(config) == ["backend", "n_trees", "search_k", "seed", "min_recall"]
+    assert list(config) == ["backend", "n_trees", "search_k", "seed", "recall", "min_recall", "n_links"]
 
 
 def test_loading_imports_no_training_library(vectors, tmp_path):

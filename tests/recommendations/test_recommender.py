@@ -147,7 +147,7 @@ CONDITIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=CONDITIONS, data=st.data())
 def test_filtered_answers_equal_brute_force(exact, with_trees, where, data):
     vectors, rows = exact.vectors, ATTRIBUTES

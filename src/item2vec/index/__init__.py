@@ -8,15 +8,17 @@ from item2vec.index.config import IndexConfig
 if TYPE_CHECKING:
     from item2vec.index.backends import BACKENDS, Candidates
     from item2vec.index.item_index import ItemIndex
+    from item2vec.index.item_set import ItemSet
     from item2vec.index.search import Neighbours
 
 _HOMES = {
     "BACKENDS": "item2vec.index.backends",
     "Candidates": "item2vec.index.backends",
     "ItemIndex": "item2vec.index.item_index",
+    "ItemSet": "item2vec.index.item_set",
     "Neighbours": "item2vec.index.search",
 }
-__all__ = ["BACKENDS", "Candidates", "IndexConfig", "ItemIndex", "Neighbours"]
+__all__ = ["BACKENDS", "Candidates", "IndexConfig", "ItemIndex", "ItemSet", "Neighbours"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,13 +18,9 @@ import numpy.typing as npt
 from item2vec.artifacts.temporary import temporary_place
 from item2vec.errors import RunError
 from item2vec.index.annoy_file import check_annoy_file
-from item2vec.index.backends import Candidates
+from item2vec.index.backends import SURPLUS, Candidates, effort_for
 
 FILE = "trees.annoy"
-SEARCH_K_FOR = 10
-"""`search_k` is meant for this many results and grows with more."""
-SURPLUS = 16
-"""Candidates beyond the wanted ones: room to see whether a tie runs past the last place."""
 WIDEST, WIDEST_PER_ITEM = 1 << 20, 4
 """Widening ends at this many nodes per query (per item, in a large catalogue): a scan is faster by then."""
 MOST = 2**31 - 1
@@ -47,7 +43,9 @@ class AnnoyIndex:
         self._trees.load(str(file))
 
     @classmethod
-    def build(cls, points: npt.NDArray[np.float32], *, n_trees: int, search_k: int | None, seed: int) -> Self:
+    def build(
+        cls, points: npt.NDArray[np.float32], *, n_trees: int, n_links: int, search_k: int | None, seed: int
+    ) -> Self:
         """Grow the trees with one thread and a seed, so that equal input gives equal bytes.
 
         Annoy unlinks a file before it saves over it, and unloads while it saves; so the forest is saved once,
@@ -64,7 +62,7 @@ class AnnoyIndex:
             trees.save(str(file))
         except OSError as error:
             raise RunError(f"Annoy cannot write {file}: {error}; free disk space there") from error
-        settings = {"n_trees": n_trees, "search_k": search_k or SEARCH_K_FOR * n_trees, "seed": seed}
+        settings = {"n_trees": n_trees, "search_k": search_k or n_trees, "seed": seed}
         built = cls(file, points, settings)
         built._owner = owner
         return built
@@ -74,17 +72,19 @@ class AnnoyIndex:
         """``n_trees``, ``search_k`` and ``seed``."""
         return dict(self._settings)
 
-    def widened(self) -> Self | None:
-        """Return the same forest searched twice as thoroughly, or None where that is of no use.
+    @property
+    def search_range(self) -> tuple[int, int]:
+        """Least and largest `search_k` that are of use: from a leaf per tree to where a scan is faster.
 
         Annoy counts an item once per tree that proposes it, so only n_trees · n_items nodes are a full visit.
         """
-        search_k, n_items = self._settings["search_k"], self._trees.get_n_items()
-        widest = min(self._full_visit, max(WIDEST, WIDEST_PER_ITEM * n_items))
-        if search_k >= widest:
-            return None
+        most = min(self._full_visit, max(WIDEST, WIDEST_PER_ITEM * self._trees.get_n_items()))
+        return min(self._settings["n_trees"], most), most
+
+    def with_search_k(self, search_k: int) -> Self:
+        """Return the same forest, with so many nodes inspected for up to 10 results."""
         other = copy(self)
-        other._settings = {**self._settings, "search_k": min(2 * search_k, widest)}
+        other._settings = {**self._settings, "search_k": search_k}
         return other
 
     @property
@@ -94,8 +94,7 @@ class AnnoyIndex:
 
     def query(self, queries: npt.NDArray[np.float32], k: int) -> Candidates:
         """Propose up to ``k + SURPLUS`` items per unit query, shape (n_queries, d)."""
-        effort = -(-self._settings["search_k"] * max(k, SEARCH_K_FOR) // SEARCH_K_FOR)
-        effort = min(effort, self._full_visit)
+        effort = min(effort_for(self._settings["search_k"], k), self._full_visit)
         search = self._trees.get_nns_by_vector  # lets go of the interpreter lock while it searches
         points = queries.tolist()
         if len(points) < MANY_QUERIES:

@@ -28,28 +28,23 @@ def checked_k(k: int) -> int:
     return number
 
 
-def checked_allowed(allowed: npt.NDArray[np.bool_] | None, n_items: int) -> npt.NDArray[np.bool_] | None:
-    """Return a mask over all items, or refuse it."""
-    if allowed is None:
-        return None
-    array = np.asarray(allowed)
-    if array.dtype != np.bool_ or array.shape != (n_items,):
-        raise UsageError(
-            f"allowed has shape {array.shape} and dtype {array.dtype};"
-            f" it must be a bool array of shape ({n_items},), one entry per item"
-        )
-    return array
-
-
-def check_settings(n_trees: int, search_k: int | None, seed: int) -> None:
-    """Refuse settings of the trees that are out of range."""
+def check_settings(n_trees: int, n_links: int, search_k: int | None, seed: int) -> None:
+    """Refuse settings of trees and graphs that are out of range."""
     for name, value, least, most in (
         ("n_trees", n_trees, 1, 1000),
+        ("n_links", n_links, 2, 256),
         ("search_k", 1 if search_k is None else search_k, 1, 2**31 - 1),
         ("seed", seed, 0, 2**31 - 1),
     ):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
             raise UsageError(f"{name} must be a whole number from {least} to {most:,}, not {value!r}")
+
+
+def check_shares(**shares: float) -> None:
+    """Refuse what is no share."""
+    for name, value in shares.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+            raise UsageError(f"{name} is a share from 0 to 1, not {value!r}")
 
 
 def checked_table(vectors: ItemVectors, mode: str) -> npt.NDArray[np.float32]:

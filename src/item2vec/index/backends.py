@@ -11,7 +11,17 @@ import numpy.typing as npt
 
 from item2vec.errors import MissingDependencyError, UsageError
 
-BACKENDS = {"annoy": "item2vec.index.annoy:AnnoyIndex", "exact": "item2vec.index.exact:ExactIndex"}
+BACKENDS = {
+    "annoy": "item2vec.index.annoy:AnnoyIndex",
+    "exact": "item2vec.index.exact:ExactIndex",
+    "hnsw": "item2vec.index.faiss:HnswIndex",
+}
+DISTRIBUTIONS = {"faiss": "'item2vec[faiss]'"}
+"""What to install where it is not called as the library is."""
+SEARCH_K_FOR = 10
+"""`search_k` is meant for this many results and grows with more."""
+SURPLUS = 16
+"""Candidates beyond the wanted ones: room to see whether a tie runs past the last place."""
 
 
 class Candidates(NamedTuple):
@@ -36,14 +46,20 @@ class Backend(Protocol):
     """Whether :meth:`query` always contains the true nearest neighbours, ties included."""
 
     @classmethod
-    def build(cls, points: npt.NDArray[np.float32], *, n_trees: int, search_k: int | None, seed: int) -> Self:
+    def build(
+        cls, points: npt.NDArray[np.float32], *, n_trees: int, n_links: int, search_k: int | None, seed: int
+    ) -> Self:
         """Index unit vectors, shape (n_items, d), in item-number order."""
 
     def query(self, queries: npt.NDArray[np.float32], k: int) -> Candidates:
         """Propose at least `k` items per unit query where it can, and a few more to settle ties."""
 
-    def widened(self) -> Self | None:
-        """Return the same index searched more thoroughly, or None where that is not possible."""
+    @property
+    def search_range(self) -> tuple[int, int]:
+        """Least and largest `search_k` that are of use; beyond the largest a scan is faster."""
+
+    def with_search_k(self, search_k: int) -> Self:
+        """Return the same index, searched more or less thoroughly."""
 
     def save(self, folder: Path) -> None:
         """Write the backend's own files into an existing folder that has none of them yet."""
@@ -74,5 +90,11 @@ def resolve_backend(name: str) -> type[Backend]:
         return cast("type[Backend]", getattr(import_module(module), attribute))
     except ImportError as error:
         raise MissingDependencyError(
-            f"the index backend {name!r} needs the library {error.name!r}; run: pip install {error.name}"
+            f"the index backend {name!r} needs the library {error.name!r};"
+            f" run: pip install {DISTRIBUTIONS.get(str(error.name), error.name)}"
         ) from error
+
+
+def effort_for(search_k: int, k: int) -> int:
+    """Return how thoroughly to search for `k` results: `search_k` as it is for few, more for many."""
+    return -(-search_k * max(k, SEARCH_K_FOR) // SEARCH_K_FOR)

@@ -16,14 +16,18 @@ class IndexConfig(BaseModel):
 
     modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = ("similar", "next")
     """Readings to index: ``similar`` (cosine of input vectors), ``next`` (input·output inner product)."""
-    backend: Literal["annoy", "exact"] = "annoy"
-    """Library that proposes candidates; ``exact`` scans the whole table and needs no trees."""
+    backend: Literal["annoy", "exact", "hnsw"] = "annoy"
+    """What proposes candidates: trees, a scan of the whole table, or a graph (needs ``faiss-cpu``)."""
     n_trees: Annotated[int, Field(ge=1, le=1000)] = 50
     """Annoy: trees in the forest; more trees cost memory and raise recall."""
     search_k: Annotated[int, Field(ge=1)] | None = None
-    """Annoy: nodes inspected per query of up to 10 results, an item once per tree; unset, 10 · n_trees
-    doubled until recall@10 reaches 0.99."""
+    """Effort per query of up to 10 results: nodes inspected (Annoy, an item once per tree) or candidates in
+    hand (HNSW); unset, the least that reaches `recall`."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     """Seed of the trees and of the sample on which recall is measured."""
+    recall: Annotated[float, Field(gt=0.0, le=1.0)] = 0.99
+    """Recall@10 that the effort is chosen for."""
     min_recall: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
     """The build fails when the measured recall@10 is below this."""
+    n_links: Annotated[int, Field(ge=2, le=256)] = 16
+    """HNSW: links per item; more links cost memory and raise recall."""

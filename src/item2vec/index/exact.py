@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.index.backends import Candidates
+from item2vec.index.item_set import ItemSet
 
 BLOCK_SCORES = 1 << 22
 """Scores held at once (float32: 16 MiB), so that a block stays near the cache whatever the catalogue's
@@ -24,7 +25,9 @@ class ExactIndex:
         self._points = points
 
     @classmethod
-    def build(cls, points: npt.NDArray[np.float32], *, n_trees: int, search_k: int | None, seed: int) -> Self:
+    def build(
+        cls, points: npt.NDArray[np.float32], *, n_trees: int, n_links: int, search_k: int | None, seed: int
+    ) -> Self:
         """Keep the points; trees and seeds belong to approximate backends."""
         return cls(points)
 
@@ -32,7 +35,7 @@ class ExactIndex:
         self,
         queries: npt.NDArray[np.float32],
         k: int,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        allowed: ItemSet | None = None,
     ) -> Candidates:
         """Return every item that can be among the `k` best allowed ones of each query.
 
@@ -42,7 +45,7 @@ class ExactIndex:
             Unit vectors.
         k : int
             Results wanted, at least 1.
-        allowed : ndarray of bool, shape (n_items,), optional
+        allowed : ItemSet, optional
             The items to search; at least one.
 
         Returns
@@ -53,7 +56,7 @@ class ExactIndex:
         """
         points, penalty, nums = self._searched(allowed)
         n_items, dimensions = points.shape
-        k = min(k, n_items if allowed is None else int(np.count_nonzero(allowed)))
+        k = min(k, n_items if allowed is None else len(allowed))
         # |error| of a float32 product of unit vectors, twice (item and threshold), and the final rounding.
         margin = np.float32((dimensions + 16) * 2.0**-22)
         group = max(1, n_items // (8 * k))
@@ -75,20 +78,24 @@ class ExactIndex:
         found_nums = found.astype(np.int32) if nums is None else nums[found]
         return Candidates(np.concatenate([np.empty(0, np.int64), *rows]), found_nums)
 
-    def widened(self) -> Self | None:
+    @property
+    def search_range(self) -> tuple[int, int]:
+        """Everything, always."""
+        return len(self._points), len(self._points)
+
+    def with_search_k(self, search_k: int) -> Self:
         """Nothing is wider than everything."""
-        return None
+        return self
 
     def _searched(
-        self, allowed: npt.NDArray[np.bool_] | None
+        self, allowed: ItemSet | None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None, npt.NDArray[np.int32] | None]:
         """Gather the allowed points when they are few; else scan all and push the others to −inf."""
         if allowed is None:
             return self._points, None, None
-        nums = np.flatnonzero(allowed).astype(np.int32)
-        if 4 * len(nums) < len(allowed):
-            return self._points[nums], None, nums
-        return self._points, np.where(allowed, np.float32(0), np.float32(-np.inf)), None
+        if 4 * len(allowed) < len(self._points):
+            return allowed.rows_of(self._points), None, allowed.nums
+        return self._points, np.where(allowed.mask, np.float32(0), np.float32(-np.inf)), None
 
     def save(self, folder: Path) -> None:
         """Write nothing: the vectors lie in the index folder already."""

@@ -1,5 +1,4 @@
-"""The index users hold: candidates from a backend, scored exactly, filtered, complete and in a fixed
-order."""
+"""The index users hold: candidates from a backend, scored exactly, filtered, complete, in a fixed order."""
 
 from __future__ import annotations
 
@@ -15,18 +14,18 @@ import numpy.typing as npt
 
 from item2vec.errors import CorruptArtifactError, DataError, RunError, UsageError
 from item2vec.index import storage
-from item2vec.index.arguments import check_settings, checked_allowed, checked_k, checked_table
-from item2vec.index.backends import resolve_backend
+from item2vec.index.arguments import check_settings, check_shares, checked_k, checked_table
+from item2vec.index.backends import Backend, resolve_backend
 from item2vec.index.exact import ExactIndex
 from item2vec.index.identity import id_ranks, ids_digest
+from item2vec.index.item_set import ItemSet, item_set
 from item2vec.index.recall import SAMPLE, K, measure_recall
 from item2vec.index.search import Neighbours, Searcher
 from item2vec.index.space import Mode, Space
+from item2vec.index.tuning import cheapest_search
 
 if TYPE_CHECKING:
     from item2vec.embeddings import ItemVectors
-
-TARGET_RECALL = 0.99
 
 
 class ItemIndex:
@@ -48,9 +47,14 @@ class ItemIndex:
         n_trees: int = 50,
         search_k: int | None = None,
         seed: int = 1,
+        recall: float = 0.99,
         min_recall: float = 0.9,
+        n_links: int = 16,
     ) -> ItemIndex:
         """Index item vectors and measure recall@10 against exact search.
+
+        The effort per query is the least that reaches `recall`; what was tried on the way is the recall curve
+        in the saved index's description.
 
         Parameters
         ----------
@@ -58,14 +62,21 @@ class ItemIndex:
             ``vocabulary``, ``vectors`` (n_items, d) and, for ``mode="next"``, ``context_vectors``.
         mode : {"similar", "next"}
             Cosine among input vectors, or inner product of an input vector with the output vectors.
-        backend : {"annoy", "exact"}
-            Where candidates come from.
-        n_trees, search_k, seed
-            Annoy's number of trees; nodes inspected per query of up to 10 results (more in proportion
-            beyond), by default 10 · n_trees doubled until the measured recall reaches 0.99 or a scan would be
-            faster; seed of trees and sample.
+        backend : {"annoy", "exact", "hnsw"}
+            Where candidates come from: trees, a scan, a graph (``pip install item2vec[faiss]``).
+        n_trees : int
+            Annoy's trees.
+        search_k : int, optional
+            Effort per query of up to 10 results, more in proportion beyond: Annoy's nodes inspected, or the
+            candidates that HNSW has in hand (its ``efSearch``). By default the least that reaches `recall`.
+        seed : int
+            Of trees, graph, and the sample on which recall is measured.
+        recall : float
+            Recall@10 to reach, in (0, 1]; ends where a scan would be faster.
         min_recall : float
             Least recall@10 that is acceptable.
+        n_links : int
+            Links per item in HNSW's graph.
 
         Raises
         ------
@@ -77,30 +88,35 @@ class ItemIndex:
             If recall@10 stays below `min_recall`.
         """
         table = checked_table(vectors, mode)
-        check_settings(n_trees, search_k, seed)
+        check_settings(n_trees, n_links, search_k, seed)
+        check_shares(recall=recall, min_recall=min_recall)
         space = Space.from_table(mode, table, vectors.vocabulary.item_ids)
-        built = resolve_backend(backend).build(space.points, n_trees=n_trees, search_k=search_k, seed=seed)
+        options: dict[str, Any] = {"n_trees": n_trees, "n_links": n_links, "search_k": search_k, "seed": seed}
+        built = resolve_backend(backend).build(space.points, **options)
         searcher = Searcher(space, id_ranks(vectors.vocabulary), built, ExactIndex(space.points))
         index = cls(searcher, {"backend": backend, "ids_sha256": ids_digest(vectors.vocabulary)})
-        index._measure(np.asarray(vectors.vectors), seed, widen=search_k is None)
+        index._measure(np.asarray(vectors.vectors), seed, recall if search_k is None else None)
         if index.recall < min_recall:
             raise RunError(
                 f"the {backend} index ({mode}) has recall@{K} {index.recall:.3f}, below {min_recall=};"
-                " raise n_trees or search_k, or use backend='exact'"
+                f" raise {'n_links' if backend == 'hnsw' else 'n_trees'} or search_k, or use backend='exact'"
             )
         return index
 
-    def _measure(self, input_vectors: npt.NDArray[np.float32], seed: int, widen: bool) -> None:
-        """Record recall; while `widen` holds and it falls short, let the backend search more thoroughly."""
-        curve = []
-        while True:
-            backend = self._searcher.backend
-            recall = 1.0 if backend.exact else measure_recall(self, input_vectors, seed=seed)
-            curve.append({**backend.settings, "recall": recall})
-            wider = backend.widened() if widen and recall < TARGET_RECALL else None
-            if wider is None:
-                break
-            self._searcher = replace(self._searcher, backend=wider)
+    def _measure(self, input_vectors: npt.NDArray[np.float32], seed: int, target: float | None) -> None:
+        """Record recall, with the cheapest search that reaches `target`, or with the one that was given."""
+
+        def recall_of(backend: Backend) -> float:
+            self._searcher = replace(self._searcher, backend=backend)
+            return 1.0 if backend.exact else measure_recall(self, input_vectors, seed=seed)
+
+        backend = self._searcher.backend
+        if target is None or backend.exact:
+            recall = recall_of(backend)
+            curve = [{**backend.settings, "recall": recall}]
+        else:
+            backend, recall, curve = cheapest_search(backend, recall_of, target)
+        self._searcher = replace(self._searcher, backend=backend)
         self._facts["recall"] = {"k": K, "sample": min(SAMPLE, self.n_items), "value": recall, "curve": curve}
 
     @property
@@ -163,29 +179,24 @@ class ItemIndex:
         self,
         query_vectors: npt.NDArray[np.floating[Any]],
         k: int = 10,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        allowed: npt.NDArray[np.bool_] | ItemSet | None = None,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Find the nearest items of each query vector; the first two parts of :meth:`search`.
-
-        Returns
-        -------
-        (item_nums, scores) : int32 and float32, shape (n_queries, k), padded with −1 and −inf
-        """
+        """Return the first two parts of :meth:`search`, (n_queries, k) each, padded with −1 and −inf."""
         return self.search(query_vectors, k, allowed)[:2]
 
     def search(
         self,
         query_vectors: npt.NDArray[np.floating[Any]],
         k: int = 10,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        allowed: npt.NDArray[np.bool_] | ItemSet | None = None,
         *,
         exact: bool = False,
     ) -> Neighbours:
         """Find the nearest items of each query vector and say how.
 
         Every score is computed from the float32 table in float64 and rounded; order is score descending, then
-        id ascending. Exactly ``min(k, allowed.sum())`` items come back: where the backend proposes too few,
-        or a tie runs past what it proposed, that query is answered by exact search.
+        id ascending. As many items come back as are allowed, up to k: where the backend proposes too few, or
+        a tie runs past what it proposed, that query is answered by exact search.
 
         Parameters
         ----------
@@ -193,8 +204,8 @@ class ItemIndex:
             Finite and not zero. For ``next`` they are input vectors or sums of them.
         k : int
             Results per query, 1 to 1,000,000; beyond the number of items the rest is padding.
-        allowed : ndarray of bool, shape (n_items,), optional
-            Items that may be returned; all by default.
+        allowed : ndarray of bool, shape (n_items,), or ItemSet, optional
+            Items that may be returned; all by default. A set that is asked again is prepared once.
         exact : bool
             Use exact search for all queries.
 
@@ -206,17 +217,12 @@ class ItemIndex:
             If a query vector is zero or not finite.
         """
         k = checked_k(k)
-        allowed = checked_allowed(allowed, self.n_items)
+        chosen = item_set(allowed, self.n_items)
         queries = self._searcher.space.checked_queries(query_vectors)
-        return self._searcher.search(queries, k, allowed, exact)
+        return self._searcher.search(queries, k, chosen, exact)
 
     def scores(self, query_vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
-        """Score every item for each query vector, shape (n_queries, d); a zero vector scores −inf throughout.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_queries, n_items)
-        """
+        """Score all items for vectors (n_queries, d): float32 (n_queries, n_items); a zero one gets −inf."""
         queries = np.asarray(query_vectors)
         scores = np.full((len(queries), self.n_items), -np.inf, np.float32)
         usable = np.flatnonzero(queries.any(axis=1))
@@ -272,6 +278,8 @@ class ItemIndex:
         """
         folder = Path(path)
         description = storage.read_description(folder, verify)
+        if description.get("kind", "index") != "index":
+            raise UsageError(f"{folder} holds {description['kind']} and no index")
         n_items, mode = description["n_items"], description["mode"]
         table = storage.map_array(folder / "vectors.npy", np.float32, (n_items, description["vector_size"]))
         id_rank = storage.map_array(folder / "id_rank.npy", np.int32, (n_items,))

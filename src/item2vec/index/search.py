@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from item2vec.index.backends import Backend, Candidates
 from item2vec.index.exact import ExactIndex
+from item2vec.index.item_set import ItemSet
 from item2vec.index.space import Space
 
-FEW_ALLOWED = 5_000
-"""A filter that leaves this many items is answered by a scan: faster than asking trees for a surplus."""
+FEW_ALLOWED, FEW_GATHERED = 5_000, 25_000
+"""A filter that leaves this many items is answered by a scan: faster than asking trees for a surplus. More
+where they are less than a quarter of all, as then only their own rows are scanned."""
 
 
 class Neighbours(NamedTuple):
@@ -44,11 +46,11 @@ class Searcher:
     referee: ExactIndex
 
     def search(
-        self, queries: npt.NDArray[np.float64], k: int, allowed: npt.NDArray[np.bool_] | None, exact: bool
+        self, queries: npt.NDArray[np.float64], k: int, allowed: ItemSet | None, exact: bool
     ) -> Neighbours:
-        """Answer checked queries, shape (n_queries, d), with ``min(k, allowed.sum())`` items each."""
+        """Answer checked queries, shape (n_queries, d), with ``min(k, len(allowed))`` items each."""
         n_items = len(self.id_rank)
-        n_allowed = n_items if allowed is None else int(np.count_nonzero(allowed))
+        n_allowed = n_items if allowed is None else len(allowed)
         answer = Neighbours(
             np.full((len(queries), k), -1, np.int32),
             np.full((len(queries), k), -np.inf, np.float32),
@@ -63,7 +65,7 @@ class Searcher:
         if fetch is not None:
             found = self.backend.query(points, fetch)
             if allowed is not None:
-                keep = allowed[found.nums]
+                keep = allowed.mask[found.nums]
                 found = Candidates(found.rows[keep], found.nums[keep])
             open_rows = self._place(answer, queries, found, wanted)
         if len(open_rows):
@@ -75,7 +77,8 @@ class Searcher:
     def _fetch(self, wanted: int, n_allowed: int) -> int | None:
         """Plan how many candidates to ask the backend for; None where a scan is cheaper."""
         n_items = len(self.id_rank)
-        if self.backend.exact or (n_allowed < n_items and n_allowed <= FEW_ALLOWED):
+        few = FEW_GATHERED if 4 * n_allowed < n_items else FEW_ALLOWED
+        if self.backend.exact or (n_allowed < n_items and n_allowed <= few):
             return None
         surplus = 1.0 if n_allowed == n_items else 1.2
         fetch = int(np.ceil(surplus * wanted * n_items / n_allowed))

@@ -28,7 +28,8 @@ class QueryInfo:
     Attributes
     ----------
     path : str
-        ``"annoy"`` (or another approximate backend), ``"exact"``, or ``"none"`` when nothing was searched.
+        ``"annoy"`` (or another approximate backend), ``"exact"``, ``"table"`` (looked up in a table of
+        neighbours), or ``"none"`` when nothing was searched.
     n_results : int
         Items returned.
     n_candidates : int
@@ -86,34 +87,63 @@ def id_array(vocabulary: Vocabulary, item_nums: npt.NDArray[np.int32]) -> Ids:
     return ids.reshape(item_nums.shape)
 
 
-def query_infos(
-    index: ItemIndex,
-    found: Neighbours,
-    N: int,
-    allowed: AllowedItems,
-    hidden: list[npt.NDArray[np.int32] | None],
-    missing: list[int],
-) -> list[QueryInfo]:
-    """Tell how each query was answered.
+@dataclass(frozen=True)
+class Asked:
+    """What a call asked for, to tell its story.
 
-    `hidden` holds the items kept out of each answer, None where nothing was searched; `missing` the number of
-    its unknown ids; `found` the answers of the searched ones.
+    Attributes
+    ----------
+    N : int
+    allowed : AllowedItems
+    hidden : list of ndarray of int32, or None per query
+        Items kept out of each answer; None where nothing was searched.
+    missing : list of int
+        Unknown ids of each query.
+    rules : bool
+        Whether rules may have struck out more.
     """
-    infos = []
-    answered = iter(zip(found.item_nums, found.exact, strict=True))
-    for own, n_missing in zip(hidden, missing, strict=True):
+
+    N: int
+    allowed: AllowedItems
+    hidden: list[npt.NDArray[np.int32] | None]
+    missing: list[int]
+    rules: bool = False
+
+
+def query_infos(
+    index: ItemIndex, found: Neighbours, asked: Asked, looked_up: bool = False
+) -> list[QueryInfo]:
+    """Tell how each query was answered; `found` are the answers of the searched ones, in their order."""
+    infos, answered = [], 0
+    allowed, mask = asked.allowed, None if asked.allowed.items is None else asked.allowed.items.mask
+    for own, n_missing in zip(asked.hidden, asked.missing, strict=True):
         n_unknown = allowed.n_unknown + n_missing
         if own is None:
             why = "the query holds no known item" if n_missing else "the query is empty"
             infos.append(QueryInfo("none", 0, 0, n_unknown, why))
             continue
-        nums, exact = next(answered)
-        n_hidden = len(own) if allowed.mask is None else int(np.count_nonzero(allowed.mask[own]))
+        nums, exact = found.item_nums[answered], found.exact[answered]
+        answered += 1
+        n_hidden = len(own) if mask is None else int(np.count_nonzero(mask[own]))
         n_left, n_results = allowed.n_allowed - n_hidden, int(np.count_nonzero(nums >= 0))
-        reason = None
-        if n_results < N:
-            what = "no item is" if n_left == 0 else f"only {n_left:,} of {index.n_items:,} items are"
-            reason = f"{what} left after the filters and the query's own items"
-        path = "none" if allowed.n_allowed == 0 else "exact" if exact else index.backend
+        path = (
+            "none"
+            if allowed.n_allowed == 0
+            else "table"
+            if looked_up
+            else "exact"
+            if exact
+            else index.backend
+        )
+        reason = _why_short(asked, n_results, n_left, index.n_items)
         infos.append(QueryInfo(path, n_results, n_left, n_unknown, reason))
     return infos
+
+
+def _why_short(asked: Asked, n_results: int, n_left: int, n_items: int) -> str | None:
+    if n_results >= asked.N:
+        return None
+    if asked.rules and n_results < n_left:
+        return f"the rules leave {n_results:,} of the {n_left:,} items that the filters allow"
+    what = "no item is" if n_left == 0 else f"only {n_left:,} of {n_items:,} items are"
+    return f"{what} left after the filters and the query's own items"

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from item2vec.arrow import arrow_values
+from item2vec.arrow import arrow_numbers, arrow_values
 from item2vec.errors import DataError, UsageError
-from item2vec.vocabulary import Vocabulary
+from item2vec.vocabulary import ItemId, Vocabulary
 
 TEXT, NUMBER, TIME, FLAG = "text", "a number", "a date", "true or false"
 EPOCH = dt.datetime(1970, 1, 1)
@@ -52,8 +52,9 @@ class ItemAttributes:
             twice = Counter(ids.to_pylist()).most_common(1)[0][0]
             raise DataError(f"the item table has several rows for item {twice!r}; keep one row per item")
         self._rows = pc.index_in(vocabulary.ids, value_set=ids)
+        self._ids = vocabulary.ids
         self._items = items
-        self._columns: dict[str, _Column] = {}
+        self._columns: dict[str, Column] = {}
         self.n_items = len(vocabulary)
 
     @property
@@ -61,7 +62,7 @@ class ItemAttributes:
         """The columns one can filter on."""
         return [name for name in self._items.column_names if name != "item_id"]
 
-    def column(self, name: str) -> _Column:
+    def column(self, name: str) -> Column:
         """Return a column in item-number order, prepared for filtering.
 
         Raises
@@ -75,6 +76,32 @@ class ItemAttributes:
         if name not in self._columns:
             self._columns[name] = _prepare(name, _one_array(self._items[name]).take(self._rows))
         return self._columns[name]
+
+    def rows(self, nums: npt.NDArray[np.int32]) -> pa.Table:
+        """Return the item table's rows of some items, all columns, in their order; nulls for one without."""
+        found = self._items.take(self._rows.take(arrow_numbers(nums)))
+        ids = self._ids.take(arrow_numbers(nums))
+        return found.set_column(found.column_names.index("item_id"), "item_id", ids)
+
+    def as_rows(self, rows: Mapping[ItemId, Mapping[str, Any]]) -> pa.Table:
+        """Return further items and their attributes as a table like this one.
+
+        Raises
+        ------
+        UsageError
+            If a column is unknown or a value does not fit it.
+        """
+        for item_id, row in rows.items():
+            unknown = sorted(set(row) - set(self.names))
+            if unknown:
+                known = ", ".join(self.names) or "none"
+                raise UsageError(f"unknown attribute {unknown[0]!r} of item {item_id!r}; there are: {known}")
+        try:
+            return pa.Table.from_pylist(
+                [{"item_id": item_id, **row} for item_id, row in rows.items()], schema=self._items.schema
+            )
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise UsageError(f"an attribute does not fit its column: {error}") from error
 
     def mask(self, where: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
         """Compile a filter to a mask, bool (n_items,): True where every condition holds.
@@ -99,7 +126,7 @@ class ItemAttributes:
         return mask
 
 
-class _Column:
+class Column:
     """Values in item-number order with a mask of the known ones; texts as codes."""
 
     def __init__(
@@ -111,6 +138,17 @@ class _Column:
         codes: dict[str, int],
     ) -> None:
         self.name, self.kind, self.values, self.known, self.codes = name, kind, values, known, codes
+        self._texts = list(codes)  # in the order of their codes
+
+    def objects(self, nums: npt.NDArray[np.int32]) -> npt.NDArray[np.object_]:
+        """Return the values of some items as they compare with those of other tables; None where unknown."""
+        values = np.full(len(nums), None, object)
+        known = self.known[nums]
+        found = self.values[nums][known].tolist()
+        if self.kind == TEXT:
+            found = [self._texts[code] for code in found]
+        values[known] = found
+        return values
 
     def holds(self, condition: Any) -> npt.NDArray[np.bool_]:
         """Return where the condition is met."""
@@ -164,7 +202,7 @@ class _Column:
         raise UsageError(f"{self.name} is {self.kind} and cannot be compared with {value!r}")
 
 
-def _prepare(name: str, array: pa.Array) -> _Column:
+def _prepare(name: str, array: pa.Array) -> Column:
     """Turn an Arrow column into numpy, without the conversions that import pandas."""
     kind = array.type
     known = arrow_values(pc.is_valid(array).cast(pa.uint8()), np.uint8).astype(np.bool_)
@@ -172,19 +210,19 @@ def _prepare(name: str, array: pa.Array) -> _Column:
     if pa.types.is_string(kind):
         encoded = array.dictionary_encode()
         codes = {text: code for code, text in enumerate(encoded.dictionary.to_pylist())}
-        return _Column(name, TEXT, np.where(known, arrow_values(encoded.indices, np.int32), -2), known, codes)
+        return Column(name, TEXT, np.where(known, arrow_values(encoded.indices, np.int32), -2), known, codes)
     if pa.types.is_boolean(kind):
-        return _Column(
+        return Column(
             name, FLAG, arrow_values(array.cast(pa.uint8()), np.uint8).astype(np.bool_), known, codes
         )
     if pa.types.is_signed_integer(kind) or kind in (pa.uint8(), pa.uint16(), pa.uint32()):
-        return _Column(name, NUMBER, arrow_values(array.cast(pa.int64()), np.int64), known, codes)
+        return Column(name, NUMBER, arrow_values(array.cast(pa.int64()), np.int64), known, codes)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_unsigned_integer(kind):
         numbers = arrow_values(array.cast(pa.float64()), np.float64)
-        return _Column(name, NUMBER, numbers, known & ~np.isnan(numbers), codes)
+        return Column(name, NUMBER, numbers, known & ~np.isnan(numbers), codes)
     if pa.types.is_temporal(kind) and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
         moments = arrow_values(array.cast(pa.timestamp("us"), safe=False), np.int64)
-        return _Column(name, TIME, moments, known, codes)
+        return Column(name, TIME, moments, known, codes)
     raise UsageError(
         f"the column {name} is {kind}, which cannot be filtered; use text, numbers, dates or booleans"
     )

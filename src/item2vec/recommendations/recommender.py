@@ -7,32 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from item2vec.errors import UsageError
-from item2vec.index import ItemIndex, Neighbours
 from item2vec.index.arguments import checked_k
 from item2vec.index.space import Mode
-from item2vec.recommendations.answers import Ids, QueryInfo, Scores, id_array, id_list, is_one_id, query_infos
-from item2vec.recommendations.attributes import ItemAttributes
-from item2vec.recommendations.filters import allowed_items
-from item2vec.recommendations.history import drop, history_vectors, split_histories
+from item2vec.recommendations.answers import Asked, id_list, is_one_id
+from item2vec.recommendations.history import history_vectors, split_histories
+from item2vec.recommendations.lookup import DECAY, Answer, Lookup
+from item2vec.recommendations.rules import ListRules
 
 if TYPE_CHECKING:
-    from item2vec.embeddings import ItemVectors
-    from item2vec.vocabulary import ItemId, Vocabulary
+    from item2vec.vocabulary import ItemId
 
-Answer = tuple[Ids, Scores] | tuple[Ids, Scores, QueryInfo] | tuple[Ids, Scores, list[QueryInfo]]
-DECAY = 0.5
+NOTHING = np.zeros(0, np.int32)
 
 
-class Recommender:
+class Recommender(Lookup):
     """Answers *similar items* and *items for this history* from vectors, an index and item attributes.
 
     One query in, one-dimensional arrays out, as long as there are results. A list of queries in,
     two-dimensional arrays out, one row each and exactly N columns: ids are numpy text padded with ``""`` or
     int64 padded with −1, scores float32 padded with −inf. Scores are computed exactly from the float32
-    vectors, whichever way candidates were found; equal scores are ordered by id.
+    vectors, whichever way candidates were found; equal scores are ordered by id. Exactly N results come back
+    where so many are allowed. Safe to ask from many threads.
 
     Parameters
     ----------
@@ -42,45 +38,16 @@ class Recommender:
         ``item_id`` and attributes to filter on.
     index : ItemIndex or dict of mode to ItemIndex, optional
         Indexes built from these vectors. A reading without one is searched exactly.
+    calendar : pyarrow.Table, optional
+        ``item_id`` and ``date`` of booked nights, for ``where={"available": (check-in, check-out)}``.
+    neighbours : NeighbourTable, optional
+        Answers of :meth:`similar_items` that were found beforehand, from the index given for its mode.
 
     Raises
     ------
     UsageError
-        If an index was built from other vectors, or the item table does not fit.
+        If an index was built from other vectors, or the item table, calendar or neighbours do not fit.
     """
-
-    def __init__(
-        self,
-        vectors: ItemVectors,
-        *,
-        items: pa.Table | None = None,
-        index: ItemIndex | Mapping[str, ItemIndex] | None = None,
-    ) -> None:
-        indexes: dict[str, ItemIndex] = {}
-        indexes.update({index.mode: index} if isinstance(index, ItemIndex) else index or {})
-        for mode, one in indexes.items():
-            if mode != one.mode:
-                raise UsageError(f"the index given for mode {mode!r} was built for mode {one.mode!r}")
-            one.check_vectors(vectors)
-        self.vectors = vectors
-        self.vocabulary: Vocabulary = vectors.vocabulary
-        self.attributes = None if items is None else ItemAttributes(items, self.vocabulary)
-        self._indexes = indexes
-
-    def __repr__(self) -> str:
-        return f"Recommender({len(self.vocabulary):,} items, indexes: {', '.join(self._indexes) or 'none'})"
-
-    def index(self, mode: Mode) -> ItemIndex:
-        """Return the index of a reading; one that was not given is an exact scan, prepared on first use.
-
-        Raises
-        ------
-        UsageError
-            If the mode is unknown or the model has no output vectors.
-        """
-        if mode not in self._indexes:
-            self._indexes[mode] = ItemIndex.build(self.vectors, mode=mode, backend="exact")
-        return self._indexes[mode]
 
     def similar_items(
         self,
@@ -91,6 +58,7 @@ class Recommender:
         filter_items: Sequence[ItemId] | None = None,
         mode: Mode = "similar",
         *,
+        rules: ListRules | None = None,
         return_info: bool = False,
     ) -> Answer:
         """Find the items most similar to an item, or to each of several; never the item itself.
@@ -103,13 +71,15 @@ class Recommender:
             Results per item.
         where : mapping, optional
             Conditions on item attributes: ``{"market": "Paris", "price": (50, 90), "room_type": ["a",
-            "b"]}``.
+            "b"]}``, and on the calendar: ``{"available": ("2026-12-24", "2026-12-27")}``.
         items : sequence of ids, optional
             Allow list; unknown ids in it are ignored and counted. An empty list allows nothing.
         filter_items : sequence of ids, optional
             Deny list.
         mode : {"similar", "next"}
             Cosine of input vectors, or inner product of the item's input vector with output vectors.
+        rules : ListRules, optional
+            A least score, variety, caps per host or brand, popularity, freshness, no duplicates.
         return_info : bool
             Add a :class:`QueryInfo`, or one per item for a list.
 
@@ -131,43 +101,61 @@ class Recommender:
             nums = np.array([self.vocabulary.num(one)], np.int32)
         else:
             nums = self.vocabulary.nums(id_list(item_id, self.vocabulary, "item_id"))
-        allowed = allowed_items(self.vocabulary, self.attributes, where, items, filter_items)
+        allowed = self._filters(where, items, filter_items)
         known = nums >= 0
-        found = self.similar_nums(nums[known], N, allowed.mask, mode)
         hidden = [nums[row : row + 1] if ok else None for row, ok in enumerate(known)]
-        infos = (
-            query_infos(self.index(mode), found, N, allowed, hidden, (~known).astype(int).tolist())
-            if return_info
-            else []
-        )
-        return self._answer(_spread(found, known, N), infos, single, return_info)
+        asked = Asked(N, allowed, hidden, (~known).astype(int).tolist(), rules is not None)
+        if single and rules is None and self.neighbours is not None and self.neighbours.mode == mode:
+            row = self.neighbours.lookup(int(nums[0]), N, allowed.items)
+            if row is not None:
+                return self._answer(row, known, asked, single, return_info, mode, table=True)
+        queries = np.asarray(self.vectors.vectors)[nums[known]]
+        found = self._lists(queries, nums[known][:, None], asked, mode, rules)
+        return self._answer(found, known, asked, single, return_info, mode)
 
-    def similar_nums(
+    def similar_to(
         self,
-        item_nums: npt.NDArray[np.int32],
-        N: int,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        query_vectors: npt.NDArray[np.floating[Any]],
+        N: int = 10,
+        where: Mapping[str, Any] | None = None,
+        items: Sequence[ItemId] | None = None,
+        filter_items: Sequence[ItemId] | None = None,
         mode: Mode = "similar",
         *,
-        exact: bool = False,
-    ) -> Neighbours:
-        """Find similar items by item number: what :meth:`similar_items` and the batch tables are made of.
+        rules: ListRules | None = None,
+        return_info: bool = False,
+    ) -> Answer:
+        """Find the items nearest to a vector, or to each of several.
+
+        A vector of several items is :meth:`vector_of`, one of an item that is not listed yet
+        :meth:`vector_for`.
 
         Parameters
         ----------
-        item_nums : ndarray of int32, shape (n,)
-            Known items.
-        N, allowed, mode, exact
-            As in :meth:`ItemIndex.search`.
+        query_vectors : ndarray, shape (d,) or (n, d)
+            Finite and not zero.
+        N, where, items, filter_items, mode, rules, return_info
+            As in :meth:`similar_items`.
 
         Returns
         -------
-        Neighbours
-            Without the item itself, padded to N columns.
+        (ids, scores) or (ids, scores, info)
+
+        Raises
+        ------
+        UsageError
+            If an argument is wrong.
+        DataError
+            If a vector is zero or not finite.
         """
-        queries = np.asarray(self.vectors.vectors)[item_nums]
-        found = self.index(mode).search(queries, min(N + 1, len(self.vocabulary)), allowed, exact=exact)
-        return drop(found, item_nums[:, None], N)
+        queries = np.asarray(query_vectors)
+        single = queries.ndim == 1
+        queries = queries[None] if single else queries
+        allowed = self._filters(where, items, filter_items)
+        n = len(queries)
+        asked = Asked(checked_k(N), allowed, [NOTHING] * n, [0] * n, rules is not None)
+        found = self._lists(queries, [NOTHING] * n, asked, mode, rules)
+        return self._answer(found, np.ones(n, np.bool_), asked, single, return_info, mode)
 
     def recommend(
         self,
@@ -180,6 +168,7 @@ class Recommender:
         mode: Mode = "next",
         *,
         decay: float = DECAY,
+        rules: ListRules | None = None,
         return_info: bool = False,
     ) -> Answer:
         """Recommend items for one click history, or for each of several.
@@ -191,7 +180,7 @@ class Recommender:
         ----------
         histories : sequence of ids, or sequence of such sequences
             Clicked items, oldest first; unknown ones are left out and counted. A flat list is one history.
-        N, items, filter_items, where, return_info
+        N, items, filter_items, where, rules, return_info
             As in :meth:`similar_items`.
         filter_seen : bool
             Leave the items of the history out of the answer.
@@ -216,57 +205,9 @@ class Recommender:
         clicks = [one[one >= 0] for one in nums]
         queries = history_vectors(clicks, self.vectors.vectors, decay)
         known: npt.NDArray[np.bool_] = np.any(queries != 0.0, axis=1)
-        allowed = allowed_items(self.vocabulary, self.attributes, where, items, filter_items)
-        seen = [np.unique(one) if filter_seen else one[:0] for one in clicks]
-        surplus = max(map(len, seen), default=0)
-        found = self.index(mode).search(queries[known], min(N + surplus, len(self.vocabulary)), allowed.mask)
-        found = drop(found, [one for one, ok in zip(seen, known, strict=True) if ok], N)
+        seen = [np.unique(one) if filter_seen else NOTHING for one in clicks]
         hidden = [one if ok else None for one, ok in zip(seen, known, strict=True)]
         missing = [len(ids) - len(one) for ids, one in zip(lists, clicks, strict=True)]
-        infos = query_infos(self.index(mode), found, N, allowed, hidden, missing) if return_info else []
-        return self._answer(_spread(found, known, N), infos, single, return_info)
-
-    def scores(
-        self, histories: Sequence[npt.NDArray[np.int32]], *, mode: Mode | None = None, decay: float = DECAY
-    ) -> Scores:
-        """Score every item for each history, exactly: the protocol the evaluation ranks with.
-
-        Parameters
-        ----------
-        histories : sequence of ndarray of int32
-            Item numbers of :attr:`vocabulary`, oldest first.
-        mode : {"next", "similar"}, optional
-            ``next`` where the model has output vectors, else ``similar``.
-        decay : float
-            As in :meth:`recommend`.
-
-        Returns
-        -------
-        ndarray of float32, shape (len(histories), n_items)
-            −inf throughout for an empty history: it has no answer.
-        """
-        if mode is None:
-            mode = "similar" if self.vectors.context_vectors is None else "next"
-        queries = history_vectors(histories, self.vectors.vectors, decay)
-        return self.index(mode).scores(queries)
-
-    def _answer(
-        self, padded: tuple[Any, Scores], infos: list[QueryInfo], single: bool, return_info: bool
-    ) -> Answer:
-        nums, scores = padded
-        if single:
-            length = int(np.count_nonzero(nums[0] >= 0))
-            ids, scores = id_array(self.vocabulary, nums[0, :length]), scores[0, :length]
-            return (ids, scores, infos[0]) if return_info else (ids, scores)
-        ids = id_array(self.vocabulary, nums)
-        return (ids, scores, infos) if return_info else (ids, scores)
-
-
-def _spread(
-    found: Neighbours, known: npt.NDArray[np.bool_], N: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Put the answers of known queries back among the unknown ones."""
-    nums = np.full((len(known), N), -1, np.int32)
-    scores = np.full((len(known), N), -np.inf, np.float32)
-    nums[known], scores[known] = found.item_nums, found.scores
-    return nums, scores
+        asked = Asked(N, self._filters(where, items, filter_items), hidden, missing, rules is not None)
+        found = self._lists(queries[known], [one for one in hidden if one is not None], asked, mode, rules)
+        return self._answer(found, known, asked, single, return_info, mode)
