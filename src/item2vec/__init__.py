@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from item2vec.events import read_events
     from item2vec.index import ItemIndex
     from item2vec.marketplace import simulate
-    from item2vec.recommendations import Recommender
+    from item2vec.recommendations import ListRules, LiveRecommender, NeighbourTable, Recommender
     from item2vec.run import compare, load
     from item2vec.sessions import Sessions, sessionize
 
@@ -39,6 +39,9 @@ __all__ = [
     "ItemIndex",
     "ItemKNN",
     "ItemVectors",
+    "ListRules",
+    "LiveRecommender",
+    "NeighbourTable",
     "Popularity",
     "Recommender",
     "SequentialRules",
@@ -70,6 +73,9 @@ _HOMES = {
     "ItemIndex": "index",
     "ItemKNN": "evaluation",
     "ItemVectors": "embeddings",
+    "ListRules": "recommendations",
+    "LiveRecommender": "recommendations",
+    "NeighbourTable": "recommendations",
     "Popularity": "evaluation",
     "Recommender": "recommendations",
     "SequentialRules": "evaluation",
