@@ -178,6 +178,11 @@ BAD = {
         2,
         "--attribute is of --format projector",
     ),
+    "export a reading of both": (
+        ["export", "tiny", "--format", "npy", "--mode", "next", "--to", "{new}"],
+        2,
+        "--mode is of --format qdrant",
+    ),
     "no runs dir": (["run", "{file}", "--runs-dir", "{file}/x"], 4, "--runs-dir"),
 }
 
@@ -328,6 +333,34 @@ def test_export_colours_the_projector_by_attributes(tiny: Path, tmp_path: Path) 
     assert all(market[row.split("\t")[0]] == row.split("\t")[2] for row in rows)
     assert len(set(market.values())) == 2
     assert len((tmp_path / "map" / "vectors.tsv").read_text().splitlines()) == len(rows)
+
+
+@pytest.mark.parametrize("mode", ["similar", "next"])
+@pytest.mark.parametrize("store", ["qdrant", "milvus", "pgvector", "faiss"])
+def test_export_writes_what_stores_load(tiny: Path, tmp_path: Path, store: str, mode: str) -> None:
+    from item2vec.recommendations import exports
+
+    arguments = [
+        "--runs-dir",
+        tiny.parent / "runs",
+        "--format",
+        store,
+        "--to",
+        tmp_path / "out",
+        "--mode",
+        mode,
+    ]
+    code, output, errors = call("export", "tiny", *arguments)
+    assert code == 0, errors
+    assert str(tmp_path / "out") in output
+    rec = item2vec.load(tiny.parent / "runs" / "tiny")
+    getattr(exports, f"save_{store}")(rec, tmp_path / "same", mode)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "same")
+
+
+def files_of(path: Path) -> dict[str, bytes]:
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    return {"" if path.is_file() else file.name: file.read_bytes() for file in files}
 
 
 def test_export_refuses_what_is_damaged(tiny: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from item2vec.errors import UsageError
-from item2vec.recommendations import batch
+from item2vec.recommendations import parts
 from item2vec.run import run_pipeline
 from test_run_pipeline import run, settings
 
@@ -19,18 +19,18 @@ PARTS = {"recommend": {"N": 5, "partition_rows": 4}}
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import item2vec.recommendations.batch as batch
+from item2vec.recommendations import parts
 import test_run_pipeline as tests
 
-write_part = batch._write_part
+write_part = parts._Parquet.write
 
-def killing(path, job, part, fingerprint):
-    if part == 4:
+def killing(path, table, fingerprint, stated):
+    if stated["part"] == 4:
         path.with_name(f".{path.name}.tmp").write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
-    return write_part(path, job, part, fingerprint)
+    return write_part(path, table, fingerprint, stated)
 
-batch._write_part = killing
+parts._Parquet.write = killing
 tests.run(Path(sys.argv[1]), CHANGES)
 """
 
@@ -53,13 +53,13 @@ def killed(tmp_path: Path) -> Path:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the parts that this process writes."""
     numbers: list[int] = []
-    write_part = batch._write_part
+    write_part = parts._Parquet.write
 
-    def noting(path: Path, job: Any, part: int, fingerprint: bytes) -> Any:
-        numbers.append(part)
-        return write_part(path, job, part, fingerprint)
+    def noting(path: Path, table: Any, fingerprint: str, stated: dict[str, int]) -> None:
+        numbers.append(stated["part"])
+        write_part(path, table, fingerprint, stated)
 
-    monkeypatch.setattr(batch, "_write_part", noting)
+    monkeypatch.setattr(parts._Parquet, "write", noting)
     return numbers
 
 

@@ -158,13 +158,13 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
     code = textwrap.dedent(f"""
         import sys, time
         from item2vec.embeddings import ItemVectors
-        from item2vec.recommendations import Recommender, batch, write_similar_items
+        from item2vec.recommendations import Recommender, parts, write_similar_items
         rec = Recommender(ItemVectors.load({str(tmp_path / "vectors")!r}))
-        write = batch.pq.write_table
+        write = parts.pq.write_table
         def slowly(table, file, **options):  # half of a part lies on disk for a while
             file.write(b"half"); file.flush(); time.sleep(0.02); file.seek(0)
             write(table, file, **options)
-        batch.pq.write_table = slowly
+        parts.pq.write_table = slowly
         summary = write_similar_items(rec, sys.argv[1], N=20, partition_rows=50)
         print(summary.n_written, summary.n_skipped)
     """)
@@ -196,6 +196,7 @@ def test_bad_settings_are_refused(rec, tmp_path, bad):
 def test_the_config_has_the_same_keys_and_defaults():
     defaults = dict(write_similar_items.__kwdefaults__)
     assert defaults.pop("show_progress") is False
+    assert defaults.pop("format") == "parquet", "a run reads its own table again"
     assert RecommendConfig().model_dump() == defaults
 
 

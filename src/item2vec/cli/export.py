@@ -18,12 +18,26 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """The kinds of file; each has a method of ItemVectors."""
+    """The kinds of file."""
 
     word2vec = "word2vec"
     parquet = "parquet"
     npy = "npy"
     projector = "projector"
+    qdrant = "qdrant"
+    milvus = "milvus"
+    pgvector = "pgvector"
+    faiss = "faiss"
+
+
+class Mode(StrEnum):
+    """The readings."""
+
+    similar = "similar"
+    next = "next"
+
+
+OF_STORES = (Format.qdrant, Format.milvus, Format.pgvector, Format.faiss)
 
 
 @plain_errors
@@ -33,7 +47,8 @@ def export(
     to: Annotated[
         Path,
         typer.Option(
-            metavar="PATH", help="The file, for npy and projector the folder; an older one is replaced."
+            metavar="PATH",
+            help="The file; for npy, projector, pgvector and faiss the folder. An older one is replaced.",
         ),
     ],
     binary: Annotated[
@@ -43,6 +58,12 @@ def export(
         list[str] | None,
         typer.Option(
             "--attribute", metavar="COLUMN", help="projector: a column of the item table; may be repeated."
+        ),
+    ] = None,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            help="qdrant, milvus, pgvector, faiss: the reading, similar (default) or next.", metavar="MODE"
         ),
     ] = None,
     release: Annotated[
@@ -72,8 +93,17 @@ def export(
 
         item2vec export demo --format projector --to map --attribute market --attribute price
 
-    The same in Python: `item2vec.load("runs/demo").vectors.save_parquet("vectors.parquet")`.
+    `qdrant`, `milvus`, `pgvector`, `faiss`: what these stores load, unit vectors for an inner product with
+    the items' attributes beside them (requests of 500 points, one per line; a file for bulk import;
+    schema.sql and items.csv for psql's copy; index.faiss and ids.json):
+
+        item2vec export demo --format pgvector --to pg
+
+    The same in Python: `item2vec.load("runs/demo").vectors.save_parquet("vectors.parquet")`, and
+    `item2vec.recommendations.exports.save_pgvector(item2vec.load("runs/demo"), "pg")`.
     """
+    if mode is not None and format not in OF_STORES:
+        raise UsageError(f"--mode is of --format {', '.join(OF_STORES)}; {format} holds both tables")
     if binary and format is not Format.word2vec:
         raise UsageError(f"--binary is of --format word2vec; {format} has one form only")
     if attributes and format is not Format.projector:
@@ -84,9 +114,19 @@ def export(
 
     found = read_release(run_folder(run, runs_dir), release)
     vectors = ItemVectors.load(found.open("embeddings").path / VECTORS)
-    _write(vectors, found, format, to, binary, attributes or ())
+    if format in OF_STORES:
+        _write_store(found, format, to, mode or Mode.similar)
+    else:
+        _write(vectors, found, format, to, binary, attributes or ())
     if not quiet:
         print_places({f"{len(vectors):,} items × {vectors.vector_size}": to})
+
+
+def _write_store(release: Release, format: Format, to: Path, mode: Mode) -> None:
+    from item2vec.recommendations import exports
+    from item2vec.run.load import load_recommender
+
+    getattr(exports, f"save_{format}")(load_recommender(release), to, mode.value)
 
 
 def _write(
