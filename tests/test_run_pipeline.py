@@ -28,6 +28,7 @@ from item2vec.errors import (
 from item2vec.events import Events
 from item2vec.run import RUN_STAGES, RunResult, run_pipeline
 from item2vec.run.load import open_recommender
+from item2vec.run.pipeline import TRAINER, VERSIONS, stage_versions
 
 TINY: dict[str, dict[str, Any]] = {
     "run": {"name": "tiny"},
@@ -389,3 +390,9 @@ def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_trained_afresh(tmp_p
     checkpoints.mkdir(parents=True)
     (checkpoints / "checkpoint.json").write_text("{")
     assert run_pipeline(settings({"train": {"seed": 2}}), tmp_path, until="embeddings").objects["embeddings"]
+
+
+def test_a_new_trainer_trains_the_measured_twin_again_too() -> None:
+    now, then = stage_versions(TRAINER), stage_versions(TRAINER + 1)
+    assert now == VERSIONS
+    assert {name for name in now if now[name] != then[name]} == {"embeddings", "holdout"}

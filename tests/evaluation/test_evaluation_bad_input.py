@@ -337,6 +337,7 @@ BOOKED_RANK = {
             "lines/popularity/all/by_position/0": {
                 "position": 1,
                 "n": 1,
+                "n_sessions": 1,
                 "mean_rank": None,
                 "normalised": None,
             }

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from item2vec.embeddings import ItemVectors
 from item2vec.errors import DataError, UsageError
 from item2vec.evaluation import index_recall, neighbour_agreement, probe
 from item2vec.evaluation.next_item.slices import popularity_slices
@@ -16,6 +17,7 @@ from item2vec.evaluation.probes.attributes import aligned_attributes, label_code
 from item2vec.evaluation.probes.neighbours import unit_rows
 from item2vec.evaluation.probes.probe import cosine_table
 from item2vec.evaluation.report.embedding_map import project
+from item2vec.index.annoy import MANY_QUERIES
 from item2vec.vocabulary import Vocabulary
 
 
@@ -228,3 +230,25 @@ def test_two_rows_for_one_item_are_refused():
     table = pa.table({"item_id": ["a", "b", "a"], "market": ["Paris", "Paris", "Rome"]})
     with pytest.raises(DataError, match="one row"):
         aligned_attributes(table, vocabulary)
+
+
+def test_index_recall_asks_in_batches_that_take_no_threads_and_counts_an_item_once():
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((600, 6)).astype(np.float32)
+    sizes = []
+
+    class Stutters:
+        mode = "similar"
+
+        def query(self, queries, k=10):
+            sizes.append(len(queries))
+            unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+            order = np.argsort(-(queries @ unit.T), axis=1)
+            nearest = np.repeat(order[:, 1:2], k, axis=1)  # one true neighbour, again and again
+            return nearest.astype(np.int32), np.ones(nearest.shape, np.float32)
+
+    vectors = ItemVectors(Vocabulary(pa.array(range(600), pa.int64()), np.ones(600, np.int64)), table)
+    found = index_recall(Stutters(), vectors, k=10, n_queries=450)
+    assert found.recall == pytest.approx(0.1)
+    assert sum(sizes) == 450
+    assert max(sizes) < MANY_QUERIES, "from there on Annoy opens a pool"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from item2vec.errors import DataError, EmptyDataError, UsageError
 from item2vec.evaluation import split_sessions
+from item2vec.evaluation.cuts import moment_us
 from item2vec.evaluation.next_item.cases import prefix_cases
 from item2vec.sessions import Sessions
 
@@ -253,3 +254,23 @@ TWO = timed([["a", "b"], ["a", "b"]], [[0, 1], [25, 26]])
 def test_bad_splits(sessions, options, error, says):
     with pytest.raises(error, match=says):
         split_sessions(sessions, **options)
+
+
+def test_what_is_no_session_and_no_share_is_refused() -> None:
+    for nothing in ([["a", "b"]], None):
+        with pytest.raises(UsageError, match="sessions"):
+            split_sessions(nothing)
+    sessions = Sessions.from_lists([["a", "b"]] * 9)
+    for shares in ({"validation": "0.1"}, {"test": None}, {"test": True}, {"test": float("nan")}):
+        with pytest.raises(UsageError, match="must be shares"):
+            split_sessions(sessions, **shares)
+
+
+def test_cuts_are_moments_of_any_kind() -> None:
+    us = 1_488_326_400_000_000  # 2017-03-01
+    moment = np.datetime64("2017-03-01")
+    for same in (us, np.int64(us), moment, moment.astype("datetime64[ns]"), "2017-03-01", date(2017, 3, 1)):
+        assert moment_us(same) == us
+    for wrong in (1.5, True, None, [us]):
+        with pytest.raises(UsageError, match="a cut is"):
+            moment_us(wrong)

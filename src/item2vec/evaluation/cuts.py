@@ -53,12 +53,18 @@ def _quantile(ordered: npt.NDArray[np.int64], share: float, after_all: int) -> i
     return after_all if place >= len(ordered) else int(ordered[place])
 
 
-def moment_us(value: Moment) -> int:
+def moment_us(value: Moment | object) -> int:
     """Read a time as microseconds since 1970 (UTC; times without a zone are UTC)."""
-    if isinstance(value, int):
-        return value
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]").item()
     if isinstance(value, str):
         value = _parsed(value)
+    if not isinstance(value, date):
+        raise UsageError(
+            f"a cut is microseconds since 1970, ISO 8601 text, a date or a datetime, not {value!r}"
+        )
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     if value.tzinfo is None:

@@ -13,6 +13,7 @@ from item2vec.errors import DataError
 from item2vec.evaluation.arguments import check_whole
 from item2vec.evaluation.probes.neighbours import SCORE_BYTES, unit_rows
 
+BATCH = 100  # queries at once
 TOLERANCE = 1e-5  # scores this close, relative to the largest, are a tie: either item is right
 
 
@@ -62,7 +63,7 @@ class IndexRecall:
     recall : float or None
         Share in [0, 1] of the true k nearest that were found; None without a query.
     queries_per_second : float or None
-        On one thread, all queries in one batch.
+        On one thread, in batches of 100 queries: for larger ones a backend may take threads of its own.
     n_queries, n_items : int
         Sampled items and size of the index.
     """
@@ -127,8 +128,12 @@ def index_recall(
         queries, table = unit_rows(queries), unit_rows(table)
     with threadpool_limits(limits=1):
         started = time.perf_counter()
-        found, _ = index.query(queries, k + 1 if similar else k)
+        parts = [
+            index.query(queries[start : start + BATCH], k + 1 if similar else k)[0]
+            for start in range(0, len(queries), BATCH)
+        ]
         seconds = time.perf_counter() - started
+    found = np.concatenate(parts) if parts else np.zeros((0, k), np.int32)
     itself = rows if similar else np.full(len(rows), -1)
     recall = _recall(queries, table, found, itself, k)
     speed = len(rows) / seconds if len(rows) and seconds > 0 else None
@@ -155,7 +160,7 @@ def _recall(
         last = np.partition(scores, len(table) - n, axis=1)[:, len(table) - n]
         slack = TOLERANCE * np.abs(np.where(np.isfinite(scores), scores, 0)).max(axis=1)
         for row, items in enumerate(found[start : start + batch]):
-            others = items[(items >= 0) & (items != own[row])][:k]
+            others = np.unique(items[(items >= 0) & (items != own[row])][:k])  # an item found twice is one
             hits += int((scores[row, others] >= last[row] - slack[row]).sum())
             wanted += n
     return hits / wanted if wanted else None

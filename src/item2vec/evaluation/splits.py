@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from item2vec.errors import DataError, EmptyDataError, UsageError
+from item2vec.evaluation.arguments import check_sessions, is_number
 from item2vec.evaluation.cuts import NEVER, Moment, choose_cuts, iso_time
 from item2vec.sessions import Sessions
 
@@ -76,7 +77,10 @@ def split_sessions(
     first stays of users who came back, and training counts only the stays of such users.
     Sessions without times are cut by their order.
 
-    Markets and attributes of the items are taken as they are: one snapshot, not as of T1.
+    Markets and attributes of the items are taken as they are: one snapshot, not as of T1. So are the guards
+    of `sessionize` that count over the whole log (`min_users_per_item`, `max_sessions_per_user_item`, …):
+    which users and items they dropped may have been decided after T1. Sessionize the log up to T1 to be free
+    of that.
 
     Parameters
     ----------
@@ -100,9 +104,12 @@ def split_sessions(
     EmptyDataError
         If a side that was asked for is left without a session.
     """
-    if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
+    check_sessions("the sessions to split", sessions)
+    numbers = is_number(validation) and is_number(test)
+    if not (numbers and 0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
         raise UsageError(
-            f"validation={validation} and test={test} must be shares in [0, 1) that leave some for training"
+            f"validation={validation!r} and test={test!r} must be shares in [0, 1) that leave some for"
+            " training"
         )
     if sessions.kind == "booking" and sessions.ts_us is None:
         raise DataError("booking sequences are cut in time, and these lack the times of their stays (ts_us)")

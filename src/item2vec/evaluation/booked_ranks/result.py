@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -88,9 +88,7 @@ class RankCurve:
         """Return the curve as JSON types."""
         by_position = []
         for position, figures in self.by_position.items():
-            found = figures.to_json()
-            del found["n_sessions"]
-            by_position.append({"position": position, **found})
+            by_position.append({"position": position, **figures.to_json()})
         return {**self.overall.to_json(), "by_position": by_position}
 
 
@@ -103,11 +101,14 @@ class RankDifference:
     curve: Literal["before", "all"]
     mean_rank: Interval
     normalised: Interval
+    by_position: dict[int, Interval] = field(default_factory=dict)
+    """Of the mean rank, at each position that has enough cases: lines are compared at a position."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the difference as JSON types."""
         intervals = {"mean_rank": self.mean_rank.to_json(), "normalised": self.normalised.to_json()}
-        return {"a": self.a, "b": self.b, "curve": self.curve, **intervals}
+        places = [{"position": at, **one.to_json()} for at, one in self.by_position.items()]
+        return {"a": self.a, "b": self.b, "curve": self.curve, **intervals, "by_position": places}
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,15 +55,25 @@ def summarise(
         means = _means(figures, cases, mask, n_bootstrap, seed)
         overall = _figures(list(lines), means, cases, mask)
         places: dict[int, dict[str, RankFigures]] = {}
+        compared: dict[int, dict[tuple[str, str], Resampled]] = {}
         for position in range(1, max_position + 1):
             at = mask & (cases.positions == position)
             shown = _means(figures, cases, at, n_bootstrap, seed) if at.sum() >= min_cases else None
             places[position] = _figures(list(lines), shown, cases, at)
+            if shown is not None:
+                compared[position] = shown
         for name in lines:
             by_position = {position: found[name] for position, found in places.items()}
             curves[name][curve] = RankCurve(overall[name], by_position)
         differences += [
-            RankDifference(a, b, curve, *(_paired(means, a, b, metric) for metric in METRICS))
+            RankDifference(
+                a,
+                b,
+                curve,
+                _paired(means, a, b, "mean_rank"),
+                _paired(means, a, b, "normalised"),
+                {at: _paired(shown, a, b, "mean_rank") for at, shown in compared.items()},
+            )
             for a, b in combinations(lines, 2)
         ]
     known: dict[str, RankFigures] = {}

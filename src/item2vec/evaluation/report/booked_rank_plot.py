@@ -15,7 +15,7 @@ from item2vec.evaluation.report.drawing import (
     style_axes,
     to_svg,
 )
-from item2vec.evaluation.report.readings import PRODUCTION
+from item2vec.evaluation.report.readings import PRODUCTION, bounded
 
 SHORTEST = 8  # positions on the axis, however few have cases enough
 
@@ -60,7 +60,8 @@ def booked_rank_plot(
     # The line to beat is drawn in grey, whatever its place.
     palette = dict(zip([line for line in lines if line != PRODUCTION], colours(len(lines)), strict=False))
     for shift, (line, found) in zip(side_by_side(len(lines)), points.items(), strict=True):
-        ranks = [found[at][figure_of] if at in found else None for at in span]
+        known = [found.get(at) for at in span]
+        ranks = [None if p is None else bounded(p[figure_of], p.get("n_sessions", p["n"])) for p in known]
         style = {"color": palette.get(line, OTHERS), "linestyle": "-" if line in palette else "--"}
         shape = {"linewidth": 1.8, "marker": "o", "markersize": 4, "elinewidth": 1.2}
         draw_intervals(axes, [at - shift for at in span], ranks, **style, **shape)
