@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import item2vec
 from item2vec import Item2Vec
 
@@ -31,6 +33,16 @@ def test_the_python_example_runs_and_prints_what_it_says() -> None:
     printed = done.stdout.strip().splitlines()
     assert len(printed) == 2
     assert len(ast.literal_eval(printed[0])) == 5
+
+
+@pytest.mark.parametrize("number", range(1, len([b for b in blocks("python") if "read_events" in b])))
+def test_the_longer_examples_run_too(number: int) -> None:
+    example = [block for block in blocks("python") if "read_events" in block][number]
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
 
 
 def test_the_commands_exist() -> None:
