@@ -160,7 +160,8 @@ def _recall(
         last = np.partition(scores, len(table) - n, axis=1)[:, len(table) - n]
         slack = TOLERANCE * np.abs(np.where(np.isfinite(scores), scores, 0)).max(axis=1)
         for row, items in enumerate(found[start : start + batch]):
-            others = np.unique(items[(items >= 0) & (items != own[row])][:k])  # an item found twice is one
+            others = items[(items >= 0) & (items != own[row])][:k]
+            others = np.unique(others)  # an item found twice is one
             hits += int((scores[row, others] >= last[row] - slack[row]).sum())
             wanted += n
     return hits / wanted if wanted else None
