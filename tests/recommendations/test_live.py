@@ -210,6 +210,33 @@ def test_readers_see_whole_lists_while_items_change_and_are_swapped():
     compare(live, world, 9)
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_rules_that_leave_too_few_of_the_whole_catalogue_end(changed):
+    """The pool of candidates grows to all items, and no further."""
+    world = World()
+    live = LiveRecommender(world.recommender())
+    if changed:
+        world.put(live, ["new"], 1)
+        world.remove(live, [world.vectors.ids[5]])
+    rules = ListRules(at_most={"instant": 1, "market": 1})
+    query, fresh = world.vectors.vectors[0], world.fresh()
+    ids, _ = live.similar_to(query, N=10, rules=rules)
+    assert ids.tolist() == fresh.similar_to(query, N=10, rules=rules)[0].tolist()
+    assert 2 <= len(ids) < 10
+
+
+def test_changes_are_remembered_only_while_a_rebuild_needs_them():
+    world = World()
+    live = LiveRecommender(world.recommender())
+    for number in range(5):
+        world.put(live, ["new"], number)
+    assert live._journal == []
+    live.rebuild().result(30)
+    world.put(live, ["new"], 9)
+    assert live._journal == []
+    compare(live, world, 9)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [

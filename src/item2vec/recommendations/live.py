@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ class LiveRecommender:
 
     def __init__(self, rec: Recommender) -> None:
         self._parts = Parts(rec)
-        self._journal: list[tuple[str, Any]] = []
+        self._journal: list[Callable[[Parts], Parts]] = []
         self._writing = threading.Lock()
         self._rebuilding: Future[None] | None = None
 
@@ -94,8 +94,7 @@ class LiveRecommender:
         """
         with self._writing:
             rows = self._parts.checked_rows(item_ids, vectors, context_vectors, attributes)
-            self._parts = self._parts.with_rows(rows).prepared()
-            self._journal.append(("put", rows))
+            self._change(lambda parts: parts.with_rows(rows))
 
     def remove_items(self, item_ids: Sequence[ItemId]) -> None:
         """Remove items; none of them comes back from the next call on.
@@ -110,8 +109,13 @@ class LiveRecommender:
             for one in ids:
                 if not self._parts.has(one):
                     raise UnknownItemError(f"unknown item {str(one)[:64]!r}: it is not listed (any more)")
-            self._parts = self._parts.without(ids).prepared()
-            self._journal.append(("remove", ids))
+            self._change(lambda parts: parts.without(ids))
+
+    def _change(self, change: Callable[[Parts], Parts]) -> None:
+        """Change what answers, and remember how while a rebuild works on the items of before."""
+        self._parts = change(self._parts).prepared()
+        if self._rebuilding is not None and not self._rebuilding.done():
+            self._journal.append(change)
 
     def rebuild(self) -> Future[None]:
         """Build indexes of today's items in a thread, then answer from them; changes meanwhile are kept.
@@ -134,8 +138,8 @@ class LiveRecommender:
         try:
             new = Parts(rebuilt(parts))
             with self._writing:
-                for what, payload in self._journal:
-                    new = new.with_rows(payload) if what == "put" else new.without(payload)
+                for change in self._journal:
+                    new = change(new)
                 self._parts, self._journal = new.prepared(), []
         except BaseException as error:  # the old parts go on answering; who waits is told
             done.set_exception(error)

@@ -121,9 +121,8 @@ def _nearest(
         ids = half.vocabulary.item_ids(nums)
         return _Candidates(ids, row.scores[0][: len(ids)], None, len(ids) < size)
     wanted = size + len(hidden)
-    found = half.index(question.mode).search(
-        np.asarray(query)[None], min(wanted, len(half.vocabulary)), allowed
-    )
+    k = min(wanted, len(half.vocabulary))
+    found = half.index(question.mode).search(np.asarray(query)[None], k, allowed)
     nums = found.item_nums[0][found.item_nums[0] >= 0]
     n_found = len(nums)
     ids = half.vocabulary.item_ids(nums)
@@ -132,7 +131,9 @@ def _nearest(
     if question.rules is not None:
         features = CompiledRules(question.rules, half.vectors, half.attributes).features(nums[kept])
     scores = found.scores[0][: len(ids)][kept]
-    return _Candidates([ids[k] for k in kept.tolist()], scores, features, n_found < wanted)
+    return _Candidates(
+        [ids[k] for k in kept.tolist()], scores, features, n_found < wanted or k == len(half.vocabulary)
+    )
 
 
 def _looked_up(
