@@ -113,20 +113,23 @@ def export(
     from item2vec.run.load import VECTORS
 
     found = read_release(run_folder(run, runs_dir), release)
-    vectors = ItemVectors.load(found.open("embeddings").path / VECTORS)
     if format in OF_STORES:
-        _write_store(found, format, to, mode or Mode.similar)
+        vectors = _write_store(found, format, to, mode or Mode.similar)
     else:
+        vectors = ItemVectors.load(found.open("embeddings").path / VECTORS)
         _write(vectors, found, format, to, binary, attributes or ())
     if not quiet:
         print_places({f"{len(vectors):,} items × {vectors.vector_size}": to})
 
 
-def _write_store(release: Release, format: Format, to: Path, mode: Mode) -> None:
+def _write_store(release: Release, format: Format, to: Path, mode: Mode) -> ItemVectors:
+    """Write what a store loads; return the vectors that were read for it."""
     from item2vec.recommendations import exports
     from item2vec.run.load import load_recommender
 
-    getattr(exports, f"save_{format}")(load_recommender(release), to, mode.value)
+    rec = load_recommender(release)
+    getattr(exports, f"save_{format}")(rec, to, mode.value)
+    return rec.vectors
 
 
 def _write(

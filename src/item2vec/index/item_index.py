@@ -238,15 +238,11 @@ class ItemIndex:
             If the folder exists and is not empty.
         """
         target = Path(path)
-        folder = storage.new_folder(target)
-        try:
+        with storage.unpublished(target) as folder:
             storage.write_array(folder / "vectors.npy", self._searcher.space.table)
             storage.write_array(folder / "id_rank.npy", self._searcher.id_rank)
             self._searcher.backend.save(folder)
             storage.publish(folder, target, self._description())
-        except BaseException:
-            storage.discard(folder)
-            raise
 
     def _description(self) -> dict[str, Any]:
         return {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -48,9 +50,15 @@ def publish(folder: Path, target: Path, description: dict[str, Any]) -> None:
     fsync_path(target.parent)
 
 
-def discard(folder: Path) -> None:
-    """Remove a private folder that was not published."""
-    shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def unpublished(target: Path) -> Iterator[Path]:
+    """Give a private folder to fill and to publish as `target`; it goes where that fails."""
+    folder = new_folder(target)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def read_description(folder: Path, verify: bool) -> dict[str, Any]:

@@ -20,15 +20,13 @@ from item2vec.index.arguments import checked_k
 from item2vec.index.space import Mode
 from item2vec.recommendations.history import drop, history_vectors
 from item2vec.recommendations.lookup import DECAY
+from item2vec.recommendations.neighbour_table import EXACT_UP_TO, QUERIES
 from item2vec.recommendations.parts import Format, PartCounts, PartsJob, write_parts
 from item2vec.recommendations.recommender import Recommender
 from item2vec.recommendations.user_histories import Histories, histories_of
 
 if TYPE_CHECKING:
     from item2vec.sessions import Sessions
-
-QUERIES = 1024
-"""Targets searched at once."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def write_similar_items(
     partition_rows: int = 10_000,
     same_market: bool = False,
     market_column: str = "market",
-    exact_up_to: int = 200_000,
+    exact_up_to: int = EXACT_UP_TO,
     format: Format = "parquet",
     show_progress: bool = False,
 ) -> BatchSummary:
@@ -130,7 +128,7 @@ def write_recommendations(
     where: Mapping[str, Any] | None = None,
     decay: float = DECAY,
     max_clicks: int = 50,
-    exact_up_to: int = 200_000,
+    exact_up_to: int = EXACT_UP_TO,
     format: Format = "parquet",
     show_progress: bool = False,
 ) -> BatchSummary:

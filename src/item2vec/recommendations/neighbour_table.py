@@ -117,14 +117,10 @@ class NeighbourTable:
             If the folder exists and is not empty.
         """
         target = Path(path)
-        folder = storage.new_folder(target)
-        try:
+        with storage.unpublished(target) as folder:
             storage.write_array(folder / "neighbours.npy", self.item_nums)
             storage.write_array(folder / "scores.npy", self.scores)
             storage.publish(folder, target, self._description())
-        except BaseException:
-            storage.discard(folder)
-            raise
 
     def _description(self) -> dict[str, object]:
         return {
