@@ -198,18 +198,35 @@ def read_sealed(path: Path) -> dict[str, Any]:
     if path.is_symlink() or path.is_dir():
         raise CorruptArtifactError(f"{path} is not a plain file; {_FIX}")
     try:
-        raw = path.read_bytes()
-        document = json.loads(raw)
+        return check_sealed(path.read_bytes(), str(path), _FIX)
     except OSError as error:
         raise CorruptArtifactError(f"{path} cannot be read ({error.strerror}); {_FIX}") from error
+
+
+def check_sealed(raw: bytes, where: str, fix: str) -> dict[str, Any]:
+    """Read the bytes of a JSON file that carries the sha256 of its own body.
+
+    Parameters
+    ----------
+    raw : bytes
+    where, fix : str
+        Where the bytes come from, and what to do if they are damaged.
+
+    Raises
+    ------
+    CorruptArtifactError
+        If they are no JSON, or one of them changed.
+    """
+    try:
+        document = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise CorruptArtifactError(f"{path} is damaged: it is not JSON; {_FIX}") from error
+        raise CorruptArtifactError(f"{where} is damaged: it is not JSON; {fix}") from error
     body = dict(document) if isinstance(document, dict) else {}
     if body.pop("sha256", None) != digest(canonical_json(body)) or raw != canonical_json(document):
-        raise CorruptArtifactError(f"{path} is damaged: its checksum does not match; {_FIX}")
+        raise CorruptArtifactError(f"{where} is damaged: its checksum does not match; {fix}")
     if body.get("format") != FORMAT:
         raise CorruptArtifactError(
-            f"{path} has format {body.get('format')}, this version reads format {FORMAT}; {_FIX}"
+            f"{where} has format {body.get('format')}, this version reads format {FORMAT}; {fix}"
         )
     return {**body, "sha256": document["sha256"]}
 

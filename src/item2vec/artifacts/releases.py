@@ -80,6 +80,11 @@ class Release:
         """When its file was written (UTC)."""
         return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
 
+    @property
+    def sealed(self) -> bytes:
+        """The bytes of its file."""
+        return canonical_json({**self.body, "sha256": digest(canonical_json(self.body))})
+
     def is_made_of(self, objects: Mapping[str, StoredObject]) -> bool:
         """Tell whether these are its objects, to the byte."""
         return bool(self.body["order"] == list(objects) and self.body["stages"] == _references(objects))
@@ -145,12 +150,17 @@ def publish(
         **({} if gate is None else {"gate": dict(gate)}),
     }
     release = Release(digest(canonical_json(body))[:ID_LENGTH], folder, MappingProxyType(body))
-    sealed = canonical_json({**body, "sha256": digest(canonical_json(body))})
+    write_release(release)
+    return release
+
+
+def write_release(release: Release) -> None:
+    """Write the file of a release whose objects are there, and make it current; the caller holds the lock."""
+    folder, sealed = release.folder, release.sealed
     folder.releases.mkdir(exist_ok=True)
     if not _holds(release.path, sealed):
         replace_file(release.path, sealed, scratch=folder.scratch(), mode=READ_ONLY)
     make_current(release)
-    return release
 
 
 def make_current(release: Release) -> None:
@@ -197,11 +207,22 @@ def read_release(path: str | Path, release_id: str | None = None) -> Release:
         others = _neighbours(folder.path)
         raise UsageError(f"{folder.path} holds no release{others}; make one with `item2vec run TOML`")
     found = _current_id(folder) if release_id is None else _full_id(folder, release_id)
-    document = read_sealed(folder.releases / f"{found}.json")
+    path = folder.releases / f"{found}.json"
+    return release_of(read_sealed(path), found, folder, str(path))
+
+
+def release_of(document: Mapping[str, Any], release_id: str, folder: RunFolder, where: str) -> Release:
+    """Return the release that a sealed document describes.
+
+    Raises
+    ------
+    CorruptArtifactError
+        If it describes another one; the message says `where` it lies.
+    """
     body = {key: value for key, value in document.items() if key != "sha256"}
-    if digest(canonical_json(body))[:ID_LENGTH] != found:
-        raise CorruptArtifactError(f"{folder.releases / found}.json holds another release; restore it")
-    return Release(found, folder, MappingProxyType(body))
+    if digest(canonical_json(body))[:ID_LENGTH] != release_id:
+        raise CorruptArtifactError(f"{where} holds another release; restore it")
+    return Release(release_id, folder, MappingProxyType(body))
 
 
 def latest_release(folder: RunFolder) -> Release | None:
