@@ -13,6 +13,7 @@ import pytest
 from sessions_referee import Event, write_events
 
 from item2vec.errors import EmptyDataError, RunError, SourceError
+from item2vec.events.engine import silence
 from item2vec.sessions import sessionize
 from item2vec.sessions.duckdb_engine import DuckDBEngine
 
@@ -90,3 +91,28 @@ def test_the_oldest_duckdb_that_is_tested_is_the_oldest_allowed():
     root = Path(__file__).resolve().parents[2]
     oldest = re.search(r"OLDEST_DUCKDB := (\S+)", (root / "Makefile").read_text())[1]
     assert f'"duckdb>={oldest},<' in (root / "pyproject.toml").read_text()
+
+
+def test_a_bar_that_is_off_is_not_switched_off() -> None:
+    """A notebook without ipywidgets has none, and there DuckDB refuses the setting, not only the bar."""
+
+    class Notebook:
+        def __init__(self, on: bool) -> None:
+            self.on, self.said = on, list[str]()
+
+        def execute(self, sql: str) -> Notebook:
+            self.said.append(sql)
+            return self
+
+        def fetchall(self) -> list[tuple[bool]]:
+            return [(self.on,)]
+
+    plain, chatty = Notebook(on=False), Notebook(on=True)
+    for connection in (plain, chatty):
+        silence(connection)  # type: ignore[arg-type]
+    assert not [sql for sql in plain.said if sql.startswith("SET")]
+    assert chatty.said[-1] == "SET enable_progress_bar = false"
+    with duckdb.connect() as real:
+        real.execute("SET enable_progress_bar = true")
+        silence(real)
+        assert real.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(False,)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -27,22 +27,11 @@ from item2vec.events import read_events
 from item2vec.run import run_pipeline
 from item2vec.sessions import SessionsConfig, sessionize
 
+pytestmark = pytest.mark.spark
+
 S = 1_000_000
 HOUR = 3600 * S
 DAY = 24 * HOUR
-# One test's Java with the quick compiler only: the short queries of small logs never pay back the slow one.
-CALLERS_SETTINGS = {
-    "spark.master": "local[2]",
-    "spark.driver.memory": "1g",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.host": "127.0.0.1",
-    "spark.log.level": "OFF",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.sql.ansi.enabled": "false",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-}
 CONFIGS = {
     "defaults": {},
     "dwell and collapse": {"min_dwell_seconds": 30, "repeats": "collapse", "min_length": 1},
@@ -70,37 +59,6 @@ CONFIGS = {
         "min_users_per_item": 2,
     },
 }
-
-
-@pytest.fixture(scope="module")
-def java():
-    """Skip, or fail where Spark is required, without PySpark or Java."""
-    missing = [] if importlib.util.find_spec("pyspark") else ["PySpark (pip install 'item2vec[spark]')"]
-    missing += [] if os.environ.get("JAVA_HOME") or shutil.which("java") else ["Java 17"]
-    if missing:
-        told = f"Spark is not tested: {' and '.join(missing)} missing"
-        (pytest.fail if os.environ.get("ITEM2VEC_REQUIRE_SPARK") else pytest.skip)(told)
-
-
-@pytest.fixture(scope="module")
-def spark(java, tmp_path_factory):
-    """The caller's session: every test of this module runs beside it."""
-    from pyspark.sql import SparkSession
-
-    from item2vec.sessions.spark_session import _end_java
-
-    folder = str(tmp_path_factory.mktemp("spark"))
-    builder = SparkSession.builder
-    for key, value in {
-        **CALLERS_SETTINGS,
-        "spark.local.dir": folder,
-        "spark.sql.warehouse.dir": folder,
-    }.items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    yield session
-    session.stop()
-    _end_java()
 
 
 def digests(folder):
@@ -425,11 +383,12 @@ def test_sql_at_fault_stays_a_bug(engine, tmp_path):
 def test_what_the_machine_refuses_is_named(tmp_path, monkeypatch):
     pytest.importorskip("pyspark")
     from item2vec.sessions import spark_engine
+    from item2vec.spark import tables
 
-    def refused(memory_limit, closing):
+    def refused(memory_limit, closing, sql_only):
         closing.enter_context(tempfile.TemporaryDirectory(dir=tmp_path / "nowhere"))
 
-    monkeypatch.setattr(spark_engine, "open_session", refused)
+    monkeypatch.setattr(tables, "open_session", refused)
     with pytest.raises(
         RunError, match=r"No such file or directory: .*nowhere.*; correct that, then run again"
     ):
@@ -441,7 +400,7 @@ def test_memory_and_lost_processes_are_told_apart():
     from py4j.protocol import Py4JNetworkError
     from pyspark.errors import PySparkException
 
-    from item2vec.sessions.spark_engine import _plain
+    from item2vec.spark.errors import _plain
 
     for text in (
         "java.lang.OutOfMemoryError: Java heap space",
@@ -459,14 +418,33 @@ def test_memory_and_lost_processes_are_told_apart():
 def test_where_changes_are_tested_spark_is_too_and_nobody_else_has_to_install_it():
     root = Path(__file__).resolve().parents[2]
     ci = (root / ".ci" / "run").read_text()
-    assert "export EXTRAS=report,test,spark ITEM2VEC_REQUIRE_SPARK=1\n" in ci[: ci.index("make test")]
+    extras = "report,test,spark,connect,e2e"
+    assert f"export EXTRAS={extras} ITEM2VEC_REQUIRE_SPARK=1\n" in ci[: ci.index("make test")]
     assert "EXTRAS ?= report,test\n" in (root / "Makefile").read_text()
 
 
 OWN_JAVA = Path(__file__).with_name("spark_of_its_own.py")
 SUBMITTED = Path(__file__).with_name("spark_submitted.py")
+CONNECTED = Path(__file__).with_name("spark_connected.py")
 
 
+@pytest.mark.long
+def test_spark_connect_gives_the_same_sessions(java, log, tmp_path):
+    if not (find_spec("grpc") or os.environ.get("ITEM2VEC_REQUIRE_SPARK")):
+        pytest.skip("Spark Connect is not installed: pip install 'item2vec[connect]'")
+    result = subprocess.run(
+        [sys.executable, CONNECTED, tmp_path, *log.files],
+        env={**os.environ, "PYSPARK_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    with_duckdb, with_spark = result.stdout.split()
+    assert with_spark == with_duckdb
+
+
+@pytest.mark.long
 def test_a_submitted_program_keeps_its_master_and_its_spark(java, tmp_path):
     """By spark-submit, without a session of its own yet: twice sessions, then the program's own Spark."""
     import pyspark
@@ -488,6 +466,7 @@ def test_a_submitted_program_keeps_its_master_and_its_spark(java, tmp_path):
     assert (tmp_path / "told").read_text().splitlines() == told
 
 
+@pytest.mark.long
 def test_a_spark_of_its_own_is_ended_whatever_happens(java, tmp_path):
     """Without Java, on too little memory, killed under way, stopped by Ctrl-C, and a whole run after that."""
     log = write_events(tmp_path / "log", [Event("u", n * S, "click", f"i{n}") for n in range(3)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from item2vec.events.config import EventsConfig
-from item2vec.events.engine import Engine
+from item2vec.events.outcomes import Typed
 from item2vec.events.reasons import CODES
 
 MOST_VALUES = 5
@@ -17,11 +17,11 @@ TIMES = {
 TIMES["auto"] = f"{TIMES['iso']}, or a number of seconds, milliseconds or microseconds since 1970"
 
 
-def refusal_advice(engine: Engine, reasons: dict[str, int], config: EventsConfig) -> str:
+def refusal_advice(typed: Typed, reasons: dict[str, int], config: EventsConfig) -> str:
     """Return sentences, each after a space, on the reasons that have an answer; ``typed`` holds the rows."""
     advice = ""
     if "unknown event_type" in reasons:
-        counted = engine.run(
+        counted = typed.run(
             f"SELECT __type, count(*) AS n FROM typed WHERE code = {CODES['unknown event_type']}"
             f" GROUP BY __type ORDER BY n DESC, __type LIMIT {MOST_VALUES + 1}"
         )

@@ -145,6 +145,8 @@ class EventsConfig(BaseModel):
     """User attributes."""
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Largest share of refused rows; above it nothing is published."""
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    """What reads the log: DuckDB in this process, or Spark's workers. The tables are the same."""
     memory_limit: MemoryLimit = "900MB"
     """Memory the SQL engine may use before it spills to disk beside the output."""
 

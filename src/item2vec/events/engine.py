@@ -25,21 +25,24 @@ class Engine:
         What DuckDB may hold in memory, e.g. ``"900MB"``.
     where : str
         How to name the source in an error.
+    threads : int, optional
+        By default one for each core.
     """
 
-    def __init__(self, spill: Path, memory_limit: str, where: str) -> None:
+    hash64 = "hash"
+    """What the SQL function is called that makes 64 bits of a text."""
+
+    def __init__(self, spill: Path, memory_limit: str, where: str, threads: int | None = None) -> None:
         self.where = where
-        self._connection = duckdb.connect(
-            config={
-                "memory_limit": memory_limit,
-                "temp_directory": str(spill),
-                # Nothing is fetched
-                "autoload_known_extensions": "false",
-                "autoinstall_known_extensions": "false",
-            }
-        )
-        # DuckDB's own bar would land on standard output, between a caller's lines
-        self._connection.execute("SET enable_progress_bar = false")
+        settings: dict[str, Any] = {
+            "memory_limit": memory_limit,
+            "temp_directory": str(spill),
+            # Nothing is fetched
+            "autoload_known_extensions": "false",
+            "autoinstall_known_extensions": "false",
+        }
+        self._connection = duckdb.connect(config=settings | ({"threads": threads} if threads else {}))
+        silence(self._connection)
         # A time as text enters the ids of rows: the machine's zone must not
         self._connection.execute("SET TimeZone = 'UTC'")
 
@@ -47,6 +50,18 @@ class Engine:
         """Run one statement and return its rows."""
         with self._translated():
             return self._connection.execute(sql).fetchall()
+
+    def store(self, name: str, sql: str) -> int:
+        """Keep the rows of a query under a name and return their number."""
+        return int(self.run(f"CREATE TEMP TABLE {name} AS {sql}")[0][0])
+
+    def drop(self, name: str) -> None:
+        """Forget a stored table."""
+        self.run(f"DROP TABLE {name}")
+
+    def put(self, name: str, table: Any) -> None:
+        """Make an Arrow table, or a reader of batches that is read once, readable under a name."""
+        self._connection.register(name, table)
 
     def stream(self, sql: str) -> Iterator[Any]:
         """Run a query and yield its result as Arrow record batches."""
@@ -83,6 +98,13 @@ class Engine:
             raise SourceError(
                 f"{self.where} cannot be read: {first_line(error)}; export it again or fix the mapping"
             ) from None
+
+
+def silence(connection: duckdb.DuckDBPyConnection) -> None:
+    """Switch DuckDB's own progress bar off: it would land on standard output, between a caller's lines."""
+    # A notebook without ipywidgets has no bar, and there DuckDB refuses the setting itself
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
+        connection.execute("SET enable_progress_bar = false")
 
 
 def is_interrupt(error: Exception) -> bool:

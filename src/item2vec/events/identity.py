@@ -27,7 +27,7 @@ def row_identity(cells: Mapping[str, str], letters: Mapping[str, str] | None = N
         measured = quote_text(f"{len(name.encode())}:{name}".replace("\0", "\\0"))
         letter = f" || {letters[name]}" if letters else ""
         parts.append(f"{measured}{letter} || strlen({cells[name]}) || ':' || {cells[name]}")
-    return f"concat({', '.join(parts)})"
+    return f"concat({', '.join(parts)})" if parts else "''"
 
 
 def composite_id(cells: Mapping[str, str]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from item2vec.errors import SourceError
-from item2vec.events.engine import Engine
 from item2vec.events.expressions import quote_name
 from item2vec.events.reasons import BLANK_LINE, CODES, FIRST_IGNORED, OK, REASONS, is_ignored, reason
 
@@ -27,7 +28,26 @@ class Outcomes:
     """Whether the table ``repeats`` has rows."""
 
 
-def find_outcomes(engine: Engine, ignored: list[str], carry: tuple[str, ...] = ()) -> Outcomes:
+class Typed(Protocol):
+    """Where the table ``typed`` is asked, in the SQL that DuckDB and Spark share."""
+
+    hash64: str
+    """What the SQL function is called that makes 64 bits of a text."""
+
+    def run(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+
+    def store(self, name: str, sql: str) -> int:
+        """Keep the rows of a query under a name and return their number."""
+
+    def drop(self, name: str) -> None:
+        """Forget a stored table."""
+
+    def stream(self, sql: str) -> Iterator[Any]:
+        """Yield the result of a query as Arrow record batches."""
+
+
+def find_outcomes(typed: Typed, ignored: list[str], carry: tuple[str, ...] = ()) -> Outcomes:
     """Count the rows of ``typed`` by outcome and list the repeated ones in the table ``repeats``.
 
     Of the rows with one ``event_id`` the first by time, then by its body (the mapped columns, null being
@@ -38,21 +58,21 @@ def find_outcomes(engine: Engine, ignored: list[str], carry: tuple[str, ...] = (
     Candidates are found by a 64-bit hash of the id, so that no table of all ids is held; they are then
     compared in full, so a hash collision does no harm.
     """
-    engine.run("CREATE TEMP TABLE checks AS SELECT hash(event_id) AS h, code FROM typed")
+    typed.store("checks", f"SELECT {typed.hash64}(event_id) AS h, code FROM typed")
     counts = Counter(
-        {int(code): int(n) for code, n in engine.run("SELECT code, count(*) FROM checks GROUP BY code")}
+        {int(code): int(n) for code, n in typed.run("SELECT code, count(*) FROM checks GROUP BY code")}
     )
-    engine.run(
-        f"CREATE TEMP TABLE candidates AS SELECT h FROM checks WHERE {_SOUND} GROUP BY h, code <> {OK}"
-        " HAVING count(*) > 1"
+    n_candidates = typed.store(
+        "candidates",
+        f"SELECT h FROM checks WHERE {_SOUND} GROUP BY h, code <> {OK} HAVING count(*) > 1",
     )
-    engine.run("DROP TABLE checks")
+    typed.drop("checks")
     duplicate, conflict = 0, 0
-    repeated = engine.run("SELECT count(*) FROM candidates") != [(0,)]
+    repeated = n_candidates > 0
     if repeated:
-        _compare_repeats(engine, carry)
+        _compare_repeats(typed, carry)
     for code, same, n in (
-        engine.run("SELECT code, same, count(*) FROM repeats GROUP BY code, same") if repeated else ()
+        typed.run("SELECT code, same, count(*) FROM repeats GROUP BY code, same") if repeated else ()
     ):
         counts[int(code)] -= n
         duplicate, conflict = duplicate + n * same, conflict + n * (not same)
@@ -60,7 +80,7 @@ def find_outcomes(engine: Engine, ignored: list[str], carry: tuple[str, ...] = (
     return _named(counts, duplicate, ignored, repeated)
 
 
-def refuse_mixed_ids(engine: Engine, outcomes: Outcomes) -> None:
+def refuse_mixed_ids(typed: Typed, outcomes: Outcomes) -> None:
     """Make sure that the events' rows do not write item ids as strings and as integers, unless a type is set.
 
     Raises
@@ -68,29 +88,31 @@ def refuse_mixed_ids(engine: Engine, outcomes: Outcomes) -> None:
     SourceError
         If it does; the message names one line of each.
     """
-    kinds = engine.run(
-        "SELECT __item_kind, min_by([__file, CAST(__line AS VARCHAR), item_id], (__file, __line))"
-        f" FROM ({accepted('__item_kind, __file, __line, item_id', outcomes)})"
+    first = ", ".join(f"min_by({name}, (__file, __line))" for name in ("__file", "__line", "item_id"))
+    kinds = typed.run(
+        f"SELECT __item_kind, {first} FROM ({accepted('__item_kind, __file, __line, item_id', outcomes)})"
         " GROUP BY __item_kind ORDER BY 1"
     )
     if len(kinds) > 1:
-        places = " and ".join(f"{kind} at {file}:{line} ({item})" for kind, (file, line, item) in kinds)
+        places = " and ".join(f"{kind} at {file}:{line} ({item})" for kind, file, line, item in kinds)
         raise SourceError(
             f"item_id is {places}; write all ids alike, or set id_type to 'string' or 'int64' to read them"
             " as one"
         )
 
 
-def _compare_repeats(engine: Engine, carry: tuple[str, ...]) -> None:
+def _compare_repeats(typed: Typed, carry: tuple[str, ...]) -> None:
     """List every row but the one that stands for its ``event_id``, and whether it repeats that one's body."""
-    order = ", ".join(["ts_us", "__body", *map(quote_name, carry), "__file", "__line"])
-    engine.run(
-        "CREATE TEMP TABLE repeats AS SELECT __file, __line, code, same FROM ("
+    order = ["ts_us", "__body", *map(quote_name, carry), "__file", "__line"]
+    placed = ", ".join(f"{name} NULLS LAST" for name in order)  # else null comes first on Spark
+    typed.store(
+        "repeats",
+        "SELECT __file, __line, code, same FROM ("
         " SELECT __file, __line, code, row_number() OVER w AS place,"
         " __body IS NOT DISTINCT FROM first_value(__body) OVER w AS same"
         f" FROM typed WHERE {_SOUND} AND event_id IS NOT NULL"
-        " AND hash(event_id) IN (SELECT h FROM candidates)"
-        f" WINDOW w AS (PARTITION BY event_id, code <> {OK} ORDER BY {order})) WHERE place > 1"
+        f" AND {typed.hash64}(event_id) IN (SELECT h FROM candidates)"
+        f" WINDOW w AS (PARTITION BY event_id, code <> {OK} ORDER BY {placed})) WHERE place > 1",
     )
 
 

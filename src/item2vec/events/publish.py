@@ -8,7 +8,7 @@ import tempfile
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,40 @@ def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
+class PartWriter:
+    """One Parquet file of the event table: the same bytes in whatever batches its rows arrive."""
+
+    def __init__(self, file: Path, schema: pa.Schema) -> None:
+        self._writer = open_writer(file, schema)
+        self._schema = schema
+        self._held: list[pa.RecordBatch] = []
+        self._n_held = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Write rows of the file's schema."""
+        self._held.append(batch)
+        self._n_held += len(batch)
+        while self._n_held >= BATCH_ROWS:
+            self._write_group(BATCH_ROWS)
+
+    def _write_group(self, n_rows: int) -> None:
+        held = pa.Table.from_batches(self._held, self._schema)
+        self._writer.write_table(held.slice(0, n_rows).combine_chunks(), row_group_size=n_rows)
+        self._held, self._n_held = held.slice(n_rows).to_batches(), self._n_held - n_rows
+
+    def close(self) -> None:
+        """Write what is left and the footer."""
+        try:
+            if self._n_held:
+                self._write_group(self._n_held)
+        finally:
+            self._writer.close()
+
+
 def write_parts(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path, bar: Any) -> Counter[str]:
     """Write ordered events in parts of about two million rows, no user over two parts.
+
+    A user belongs to the part that the number of events before theirs tells: ``PART_ROWS`` of them to a part.
 
     Returns
     -------
@@ -113,47 +145,64 @@ def write_parts(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Pa
         Events by type.
     """
     counts: Counter[str] = Counter()
-    number, rows, last_user = 0, 0, None
-    writer = open_writer(folder / "part-00000.parquet", schema)
+    number, rows, limit, last_user = 0, 0, PART_ROWS, None
+    writer = PartWriter(part_file(folder, number), schema)
     try:
         for batch in batches:
-            typed = pa.RecordBatch.from_arrays(
-                [batch.column(field.name).cast(field.type) for field in schema], schema=schema
-            )
-            counts.update(
-                {row["values"]: row["counts"] for row in pc.value_counts(typed["event_type"]).to_pylist()}
-            )
+            typed = in_schema(batch, schema)
+            counts += counted_types(typed)
             bar.update(len(typed))
-            if rows >= PART_ROWS and (cut := _next_user(typed["user_id"], last_user)) < len(typed):
-                writer.write_batch(typed.slice(0, cut), row_group_size=BATCH_ROWS)
+            while (cut := _next_user(typed["user_id"], max(limit - rows, 0), last_user)) < len(typed):
+                writer.write(typed.slice(0, cut))
                 writer.close()
-                number, rows, typed = number + 1, 0, typed.slice(cut)
-                writer = open_writer(folder / f"part-{number:05d}.parquet", schema)
-            writer.write_batch(typed, row_group_size=BATCH_ROWS)
-            rows += len(typed)
-            last_user = typed["user_id"][-1].as_py() if len(typed) else last_user
+                number, rows = number + 1, rows + cut
+                limit, typed = (rows // PART_ROWS + 1) * PART_ROWS, typed.slice(cut)
+                writer = PartWriter(part_file(folder, number), schema)
+            writer.write(typed)
+            rows, last_user = rows + len(typed), typed["user_id"][-1].as_py() if len(typed) else last_user
     finally:
         writer.close()
     return counts
 
 
-def _next_user(users: pa.Array, last_user: str | None) -> int:
-    """Return the first row of another user than the last one written."""
-    other = pc.index(pc.not_equal(users, last_user), True).as_py()
-    return len(users) if other < 0 else int(other)
+def part_file(folder: Path, number: int) -> Path:
+    """Return where a part of the event table lies."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the columns of a schema, in its types."""
+    return pa.RecordBatch.from_arrays(
+        [batch.column(field.name).cast(field.type) for field in schema], schema=schema
+    )
+
+
+def counted_types(events: pa.RecordBatch) -> Counter[str]:
+    """Count events by type."""
+    counted = pc.value_counts(events["event_type"]).to_pylist()
+    return Counter({row["values"]: row["counts"] for row in counted})
+
+
+def _next_user(users: pa.Array, start: int, last_user: str | None) -> int:
+    """Return the first row from `start` on with another user than the row before it, which ends a part."""
+    if start >= len(users):
+        return len(users)
+    before = users[start - 1] if start else last_user
+    other = pc.index(pc.not_equal(users.slice(start), before), True).as_py()
+    return len(users) if other < 0 else start + int(other)
 
 
 def write_quarantine(batches: Iterable[pa.RecordBatch], file: Path) -> list[str]:
     """Write refused rows (file, line, code, raw) and return the first few, as text for an error message."""
     examples: list[str] = []
-    with open_writer(file, QUARANTINE_SCHEMA) as writer:
+    with closing(PartWriter(file, QUARANTINE_SCHEMA)) as writer:
         for batch in batches:
             reasons = [REASONS[code] for code in batch.column(2).to_pylist()]
             table = pa.RecordBatch.from_arrays(
                 [batch.column(0), batch.column(1), pa.array(reasons, pa.string()), batch.column(3)],
                 schema=QUARANTINE_SCHEMA,
             )
-            writer.write_batch(table)
+            writer.write(table)
             examples += [
                 f"{row['file']}:{row['line']}: {row['reason']}: {str(row['raw'])[:120]}"
                 for row in table.slice(0, 3 - len(examples)).to_pylist()

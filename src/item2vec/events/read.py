@@ -43,6 +43,7 @@ def read_events(
     earliest: date | datetime | str | None = None,
     id_type: Literal["string", "int64"] | None = None,
     max_quarantined: float | None = None,
+    engine: Literal["duckdb", "spark"] | None = None,
     memory_limit: str | None = None,
     show_progress: bool = False,
 ) -> Events:
@@ -74,6 +75,9 @@ def read_events(
         The time bounds; with `days`, ``{date}`` in `path` stands for the days that end before `as_of`.
     format, delimiter, importer, event_types, event_type, timestamp_unit, id_type : optional
         See :class:`EventsConfig`, as for `max_quarantined` and `memory_limit`.
+    engine : {"duckdb", "spark"}, optional
+        What reads the log; ``"spark"`` needs ``pip install 'item2vec[spark]'``, a Java runtime, and `path`
+        and `out` where its workers see them. The tables are the same, to the byte.
     show_progress : bool
         Show progress bars.
 
@@ -92,6 +96,8 @@ def read_events(
         If no row is left.
     ConfigError, UsageError
         If a setting is unknown, contradictory or out of range, or `out` exists.
+    MissingDependencyError
+        If the engine's library is not installed, here or where Spark's workers run.
     RunError
         If memory or disk space runs out, or the disk refuses to write.
     """
@@ -111,6 +117,7 @@ def read_events(
         "earliest": earliest,
         "id_type": id_type,
         "max_quarantined": max_quarantined,
+        "engine": engine,
         "memory_limit": memory_limit,
     }
     settings, preset = _settings(config, {key: value for key, value in keys.items() if value is not None})

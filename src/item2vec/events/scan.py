@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +44,8 @@ class Scan:
         For text, the physical lines and what they are (see ``Reconciliation``).
     row_counts : dict of str to int
         For Parquet, each file's rows as its footer says.
+    alike : bool
+        For Parquet, whether all files have the same columns and types.
     """
 
     columns: tuple[str, ...]
@@ -50,6 +54,7 @@ class Scan:
     schemas: dict[str, dict[str, str]]
     lines: dict[str, int] = field(default_factory=dict)
     row_counts: dict[str, int] = field(default_factory=dict)
+    alike: bool = True
 
 
 def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
@@ -75,21 +80,28 @@ def scan_parquet(engine: Engine, source: Source, view: str) -> Scan:
             ) from None
     columns = tuple(dict.fromkeys(name for schema in schemas.values() for name in schema))
     check_names(columns, source.paths[0])
+    scan = Scan(columns, columns, sum(rows.values()), schemas, row_counts=rows, alike=len(kinds) == 1)
+    engine.run(f"CREATE VIEW {view} AS {parquet_view(scan, source.paths)}")
+    return scan
+
+
+def parquet_view(scan: Scan, files: Iterable[str | Path]) -> str:
+    """Return the SELECT over Parquet files: their cells, file, line, outcome so far and raw text."""
+    schemas = scan.schemas.values()
     # By name DuckDB widens the types; else the first file's width would rule
-    differ = "true" if len(kinds) > 1 else "false"
-    raw = ", ".join(f"{quote_text(name)}: {quote_name(name)}" for name in columns)
-    empty = {name for name in columns if {schema.get(name, EMPTY) for schema in schemas.values()} == {EMPTY}}
+    differ = "false" if scan.alike else "true"
+    raw = ", ".join(f"{quote_text(name)}: {quote_name(name)}" for name in scan.columns)
+    empty = {name for name in scan.columns if {schema.get(name, EMPTY) for schema in schemas} == {EMPTY}}
     cells = ", ".join(
         f"CAST({quote_name(name)} AS VARCHAR) AS {quote_name(name)}" if name in empty else quote_name(name)
-        for name in columns
+        for name in scan.columns
     )
-    engine.run(
-        f"CREATE VIEW {view} AS SELECT {cells}, __file, file_row_number + 1 AS __line,"
+    return (
+        f"SELECT {cells}, __file, file_row_number + 1 AS __line,"
         f" CAST(0 AS USMALLINT) AS __code, CAST(to_json({{{raw}}}) AS VARCHAR) AS __raw"
-        f" FROM read_parquet([{quote_files(source.paths)}], filename = '__file', file_row_number = true,"
+        f" FROM read_parquet([{quote_files(files)}], filename = '__file', file_row_number = true,"
         f" hive_partitioning = false, union_by_name = {differ})"
     )
-    return Scan(columns, columns, sum(rows.values()), schemas, row_counts=rows)
 
 
 def _unpacked_bytes(metadata: Any) -> int:
@@ -111,20 +123,38 @@ def check_pages(scan: Scan, columns: Iterable[str]) -> None:
     """
     wanted = set(columns)
     for file, n_rows in scan.row_counts.items():
-        rows = 0
-        try:
-            with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-                names = [name for name in parquet.schema_arrow.names if name in wanted]
-                for batch in parquet.iter_batches(BATCH_ROWS, columns=names):
-                    rows += len(batch)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise SourceError(
-                f"{file} cannot be read: it is damaged ({first_line(error)}); copy or export it again"
-            ) from None
+        rows = check_rows(file, wanted)
         if rows != n_rows:
             raise SourceError(
                 f"{file} is damaged (it says {n_rows:,} rows, it has {rows:,}); export it again"
             )
+
+
+def check_rows(file: str, columns: set[str], rows: tuple[int, int] | None = None) -> int:
+    """Decode columns of a Parquet file once, checksums included, and return how many rows there are.
+
+    `rows` are the first and the last row, counted from 1, by default all: of the row groups, those that begin
+    there are decoded.
+
+    Raises
+    ------
+    SourceError
+        If a page is damaged.
+    """
+    first, last = rows or (1, sys.maxsize)
+    try:
+        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            names = [name for name in parquet.schema_arrow.names if name in columns]
+            n_rows = [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]
+            starts = itertools.accumulate(n_rows, initial=1)
+            groups = [
+                i for i, start in enumerate(itertools.islice(starts, len(n_rows))) if first <= start <= last
+            ]
+            return sum(map(len, parquet.iter_batches(BATCH_ROWS, row_groups=groups, columns=names)))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise SourceError(
+            f"{file} cannot be read: it is damaged ({first_line(error)}); copy or export it again"
+        ) from None
 
 
 def check_names(names: Sequence[str], file: str) -> None:
@@ -136,10 +166,7 @@ def check_names(names: Sequence[str], file: str) -> None:
         If two names differ by case at most, one is empty, reserved or has a control character, or there are
         too many.
     """
-    if len(names) > MAX_COLUMNS:
-        raise SourceError(
-            f"{file} has more than {MAX_COLUMNS:,} columns (keys); leave out what is not needed"
-        )
+    check_number(len(names), file)
     met: dict[str, str] = {}
     for at, name in enumerate(names):
         twice = met.setdefault(name.casefold(), name)
@@ -152,6 +179,20 @@ def check_names(names: Sequence[str], file: str) -> None:
                 f"{file} has a column without a name that can be used ({name!r}): it is empty, has control"
                 " characters or is one that the reader uses itself; rename it"
             )
+
+
+def check_number(n_columns: int, file: str) -> None:
+    """Make sure that a source does not have more columns (keys) than a table can hold.
+
+    Raises
+    ------
+    SourceError
+        If it does.
+    """
+    if n_columns > MAX_COLUMNS:
+        raise SourceError(
+            f"{file} has more than {MAX_COLUMNS:,} columns (keys); leave out what is not needed"
+        )
 
 
 def check_drift(scan: Scan, columns: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ import csv
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,14 @@ from item2vec.errors import SourceError
 from item2vec.events.cells import texts
 from item2vec.events.delimited import Records, split_records
 from item2vec.events.engine import Engine
-from item2vec.events.expressions import quote_name
 from item2vec.events.files import Source, TextStream
-from item2vec.events.identity import row_identity
-from item2vec.events.json_keys import JSON_TYPE, KEY, column_names
-from item2vec.events.json_lines import TYPE_NAMES, Keys, Table, object_tables
+from item2vec.events.json_lines import Keys, Table, object_tables
 from item2vec.events.lines import LineReader, Lines, raw_texts
 from item2vec.events.publish import open_writer
 from item2vec.events.reasons import BLANK_LINE
 from item2vec.events.reconciliation import LINES
-from item2vec.events.scan import Scan, check_names, quote_files
+from item2vec.events.scan import Scan, check_names
+from item2vec.events.staged import Staged, scan_of, text_view
 
 META_FIELDS = [
     ("__file", pa.string()),
@@ -37,7 +35,6 @@ META_FIELDS = [
 ]
 DELIMITERS = ";\t,|"
 META = [name for name, _ in META_FIELDS]
-EXAMPLE = '{"user_id": "u1", "ts": 1709287200, "event_type": "click", "item_id": "i1"}'
 
 
 def scan_text(engine: Engine, source: Source, view: str, folder: Path, bar: Any) -> Scan:
@@ -48,33 +45,34 @@ def scan_text(engine: Engine, source: Source, view: str, folder: Path, bar: Any)
     SourceError
         If a file is damaged, is not UTF-8 text as a whole, or a CSV file has no usable header.
     """
+    staged = stage_text(source, folder, view, bar)
+    scan = scan_of(staged, source)
+    engine.run(f"CREATE VIEW {view} AS {text_view(staged)}")
+    return scan
+
+
+def stage_text(source: Source, folder: Path, view: str, bar: Any) -> Staged:
+    """Cut CSV or JSON Lines files into records, as Parquet files in `folder`.
+
+    Raises
+    ------
+    SourceError
+        If a file is damaged, is not UTF-8 text as a whole, or a CSV file has no usable header.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    names: dict[str, dict[str, str]] = {}
+    names: dict[str, tuple[str, ...]] = {}
     keys, lines = Keys(), Counter(dict.fromkeys(LINES, 0))
     stage = Stage(folder, view, bar)
     for file in source.paths:
         with TextStream(file) as stream:
             reader = LineReader(stream, file)
             if source.format == "csv":
-                columns, tables = _csv_tables(reader, file, source.delimiter, lines)
-                names[file] = dict.fromkeys(columns, "text")
+                names[file], tables = _csv_tables(reader, file, source.delimiter, lines)
             else:
                 tables = _json_tables(reader, file, keys, lines)
             stage.write(file, tables)
             lines["physical"] += reader.physical
-    columns = tuple(dict.fromkeys(name for schema in names.values() for name in schema))
-    check_names(columns, source.paths[0])
-    relation = f"read_parquet([{quote_files(stage.files)}], union_by_name = true, hive_partitioning = false)"
-    if source.format == "csv":
-        engine.run(f"CREATE VIEW {view} AS {_csv_view(columns, relation)}")
-        return Scan(columns, ("__identity",), stage.rows, names, dict(lines))
-    if not keys.names:
-        raise SourceError(
-            f"no line of {source.paths[0]} is a JSON object; write one object a line, as in {EXAMPLE}"
-        )
-    engine.run(f"CREATE VIEW {view} AS {_json_view(keys, relation)}")
-    columns = tuple(name for name in column_names(keys.names) if not name.startswith(KEY))
-    return Scan(columns, ("__identity",), stage.rows, {}, dict(lines))
+    return Staged(tuple(map(str, stage.files)), names, tuple(keys.names), stage.rows, dict(lines))
 
 
 class Stage:
@@ -182,29 +180,3 @@ def _json_tables(reader: LineReader, file: str, keys: Keys, counted: Counter[str
             counted["blank"] += blank
             counted["records"] += len(table["__code"]) - blank
             yield table
-
-
-def _csv_view(names: Sequence[str], relation: str) -> str:
-    """Return the SELECT of the cells and of what identifies a row: its cells that are not empty."""
-    identity = row_identity({name: f"nullif({quote_name(name)}, '')" for name in names})
-    return f"SELECT *, {identity} AS __identity FROM {relation}"
-
-
-def _json_view(keys: Keys, relation: str) -> str:
-    """Return the SELECT of the values of all keys, their JSON types and what identifies an object.
-
-    The identity does not depend on the order of the keys, on white space, or on keys that are null or that
-    only other objects have.
-    """
-    kinds = " ".join(f"WHEN '{letter}' THEN '{kind}'" for letter, kind in TYPE_NAMES.items())
-    held = dict(zip(keys.names, map(quote_name, keys.columns), strict=True))
-    letters = {name: f"substr(__types, {at}, 1)" for at, name in enumerate(keys.names, 1)}
-    columns = ", ".join(
-        f"{held[name]} AS {quote_name(named)},"
-        f" CASE {letters[name]} {kinds} END AS {quote_name(JSON_TYPE + named)}"
-        for name, named in zip(keys.names, column_names(keys.names), strict=True)
-    )
-    return (
-        f"SELECT {columns}, __file, __line, __code, __raw,"
-        f" CASE WHEN __code = 0 THEN {row_identity(held, letters)} END AS __identity FROM {relation}"
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,18 @@ from tqdm import tqdm
 
 from item2vec.errors import EmptyDataError, QuarantineError, SourceError
 from item2vec.events.advice import refusal_advice
-from item2vec.events.attributes import write_attributes, write_table
+from item2vec.events.attributes import write_attributes
 from item2vec.events.config import EventsConfig
 from item2vec.events.coverage import count_alike_items, count_known_items
 from item2vec.events.engine import Engine
 from item2vec.events.files import find_source
 from item2vec.events.importers import Importer
 from item2vec.events.mapping import Mapping, match_columns
-from item2vec.events.outcomes import Outcomes, accepted, find_outcomes, refuse_mixed_ids, refused
-from item2vec.events.publish import make_folder, write_parts, write_quarantine
+from item2vec.events.outcomes import Outcomes, find_outcomes, refuse_mixed_ids, refused
+from item2vec.events.publish import make_folder, write_quarantine
 from item2vec.events.reconciliation import Reconciliation
-from item2vec.events.scan import Scan, check_drift, check_pages
-from item2vec.events.schema import EVENT_ORDER, event_schema
-from item2vec.events.sources import scan_source
+from item2vec.events.rows import Rows, open_rows
+from item2vec.events.scan import Scan, check_drift
 
 
 def write_event_table(
@@ -50,29 +50,26 @@ def write_event_table(
     more = f" and {n_more} more file{'s' * (n_more > 1)}" if n_more else ""
     engine = Engine(private / "spill", config.memory_limit, source.paths[0] + more)
     table = private / "table"
-    try:
+    with closing(engine), closing(open_rows(config, engine, private)) as rows:
         with tqdm(unit=" rows", desc="lines", disable=not show_progress) as bar:
-            scan = scan_source(engine, source, "source", private / "staged", bar)
+            scan = rows.scan(source, bar)
         if not scan.rows_in:
             header = "a header" if source.format == "csv" else "columns"
             raise EmptyDataError(
                 f"{engine.where} has {header} but no rows; export it again or check the path"
             )
-        mapping = _match(engine, scan, config, importer)
-        outcomes = find_outcomes(engine, mapping.ignored, importer.carry)
+        mapping, read = _match(engine, scan, config, importer)
+        rows.type(scan, importer.prepare, mapping.typed(importer.carry), read)
+        outcomes = find_outcomes(rows, mapping.ignored, importer.carry)
         if source.format == "jsonl" and config.id_type is None:
-            refuse_mixed_ids(engine, outcomes)
-        _write_refused(engine, outcomes, scan.rows_in, config, table, quarantine)
-        columns = ", ".join((*event_schema(mapping.id_type).names, *importer.carry))
-        engine.run(f"CREATE VIEW accepted AS {accepted(columns, outcomes)}")
-        events = _write_events(engine, importer, mapping.id_type, outcomes.ok, table, show_progress)
+            refuse_mixed_ids(rows, outcomes)
+        _write_refused(rows, engine.where, outcomes, scan.rows_in, config, table, quarantine)
+        with tqdm(total=outcomes.ok, unit=" events", desc="events", disable=not show_progress) as bar:
+            events = rows.write_events(importer, mapping.id_type, outcomes, table, bar)
         attributes = _write_attributes(engine, config, mapping.id_type, table, quarantine, show_progress)
         if importer.items and not (table / "items.parquet").exists():
-            items = f"SELECT * FROM ({importer.items}) ORDER BY item_id"
-            write_table(engine, items, table / "items.parquet")
+            rows.write_items(importer, mapping.id_type, outcomes, table / "items.parquet")
         alike = count_alike_items(engine, table) if mapping.id_type == "string" else 0
-    finally:
-        engine.close()
     refusals = outcomes.quarantined, outcomes.ignored
     account = Reconciliation(
         scan.rows_in, outcomes.ok, outcomes.duplicate, *refusals, events, attributes, alike, scan.lines
@@ -82,8 +79,10 @@ def write_event_table(
     (table / "reconciliation.json").write_text(account.to_json(), "utf-8")
 
 
-def _match(engine: Engine, scan: Scan, config: EventsConfig, importer: Importer) -> Mapping:
-    """Match the columns and create the view ``typed``."""
+def _match(
+    engine: Engine, scan: Scan, config: EventsConfig, importer: Importer
+) -> tuple[Mapping, tuple[str, ...]]:
+    """Match the columns of the view ``prepared``; return also which of the source's are read."""
     if lacking := [name for name in importer.needs if name not in engine.types("source")]:
         raise SourceError(
             f"{engine.where} has no column {lacking[0]!r}, which importer = {config.importer!r} reads; its"
@@ -93,13 +92,12 @@ def _match(engine: Engine, scan: Scan, config: EventsConfig, importer: Importer)
     mapping = match_columns(engine.types("prepared"), scan.hashed, config, engine.where)
     read = {name for names in mapping.columns.values() for name in names} | {*importer.needs, *importer.carry}
     check_drift(scan, read)
-    check_pages(scan, read if "event_id" in mapping.columns else scan.columns)
-    engine.run(f"CREATE VIEW typed AS {mapping.typed(importer.carry)}")
-    return mapping
+    return mapping, tuple(read) if "event_id" in mapping.columns else scan.columns
 
 
 def _write_refused(
-    engine: Engine,
+    rows: Rows,
+    where: str,
     outcomes: Outcomes,
     rows_in: int,
     config: EventsConfig,
@@ -109,16 +107,16 @@ def _write_refused(
     """Write the quarantine and stop where it is too large or nothing else is left."""
     query = refused(outcomes)
     file = table / "quarantine" / "events.parquet"
-    examples = write_quarantine(engine.stream(query) if query else (), file)
+    examples = write_quarantine(rows.stream(query) if query else (), file)
     kept = "; set quarantine= to a folder to keep the refused rows"
     if quarantine is not None:
         shutil.copyfile(file, quarantine / file.name)
         kept = f"; the refused rows are in {quarantine / file.name}"
     n, reasons = sum(outcomes.quarantined.values()), _counted(outcomes.quarantined)
-    advice = refusal_advice(engine, outcomes.quarantined, config)
+    advice = refusal_advice(rows, outcomes.quarantined, config)
     if n > config.max_quarantined * rows_in:
         raise QuarantineError(
-            f"{n:,} of {rows_in:,} rows from {engine.where} were refused ({n / rows_in:.1%}), more than"
+            f"{n:,} of {rows_in:,} rows from {where} were refused ({n / rows_in:.1%}), more than"
             f" max_quarantined = {config.max_quarantined:g}: {reasons}.{advice} For example"
             f" {' · '.join(examples)}. Nothing was published; fix the source or the mapping, or raise"
             f" max_quarantined{kept}"
@@ -126,24 +124,13 @@ def _write_refused(
     if not outcomes.ok:
         unwanted = _counted(outcomes.ignored) or "none"
         raise EmptyDataError(
-            f"{engine.where}: no event is left of {rows_in:,} rows (refused: {reasons or 'none'};"
+            f"{where}: no event is left of {rows_in:,} rows (refused: {reasons or 'none'};"
             f" ignored: {unwanted}); check the file and event_types{kept if n else ''}.{advice}"
         )
 
 
 def _counted(reasons: dict[str, int]) -> str:
     return ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
-
-
-def _write_events(
-    engine: Engine, importer: Importer, id_type: str, rows: int, table: Path, show_progress: bool
-) -> dict[str, int]:
-    """Write the events in their total order and count them by type."""
-    schema = event_schema(id_type)
-    query = f"SELECT {', '.join(schema.names)} FROM ({importer.expand}) ORDER BY {', '.join(EVENT_ORDER)}"
-    with tqdm(total=rows, unit=" events", desc="events", disable=not show_progress) as bar:
-        counts = write_parts(engine.stream(query), schema, table / "events", bar)
-    return dict(sorted(counts.items()))
 
 
 def _write_attributes(

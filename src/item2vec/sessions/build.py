@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -12,13 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from item2vec.arrow import arrow_numbers, numpy_numbers
-from item2vec.errors import EmptyDataError, MissingDependencyError
+from item2vec.errors import EmptyDataError
 from item2vec.sessions import columns as col
 from item2vec.sessions.config import SessionsConfig
 from item2vec.sessions.container import Sessions
 from item2vec.sessions.engine import SqlEngine
 from item2vec.sessions.rules import Rules
 from item2vec.settings import checked_settings
+from item2vec.spark import import_for_spark
 
 
 class EventTable(Protocol):
@@ -140,12 +140,7 @@ def _open_engine(config: SessionsConfig) -> SqlEngine:
         from item2vec.sessions.duckdb_engine import DuckDBEngine
 
         return DuckDBEngine(config.memory_limit)
-    try:
-        spark = import_module("item2vec.sessions.spark_engine")
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"engine='spark' needs a library that is not installed ({error}): pip install 'item2vec[spark]'"
-        ) from error
+    spark = import_for_spark("item2vec.sessions.spark_engine")
     engine: SqlEngine = spark.SparkEngine(config.memory_limit)
     return engine
 

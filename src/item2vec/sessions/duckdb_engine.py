@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from item2vec.artifacts.temporary import temporary_place
 from item2vec.errors import RunError, SourceError
-from item2vec.events.engine import first_line, is_interrupt
+from item2vec.events.engine import first_line, is_interrupt, silence
 from item2vec.sessions.engine import check_columns
 
 _BATCH_ROWS = 250_000
@@ -36,10 +36,10 @@ class DuckDBEngine:
             "temp_directory": "'" + self._spill.name.replace("'", "''") + "'",
             # Every result that has an order says so; rows in between may come as they like.
             "preserve_insertion_order": "false",
-            "enable_progress_bar": "false",
         }
         for name, value in settings.items():
             self._connection.execute(f"SET {name} = {value}")
+        silence(self._connection)
 
     def open_events(self, files: Sequence[str]) -> None:
         """Make the Parquet files readable as the table ``events``."""

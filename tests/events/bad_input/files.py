@@ -27,7 +27,7 @@ from item2vec.errors import EmptyDataError, SourceError
 from item2vec.events import Events
 
 SECTION = "Files"
-FILES, LINES, SCAN, STAGING = "events/files.py", "events/lines.py", "events/scan.py", "events/staging.py"
+FILES, LINES, SCAN = "events/files.py", "events/lines.py", "events/scan.py"
 LACKING = Guard("events/mapping.py", "if lacking := [", "if False and [")
 BROKEN_PACK = Guard(
     FILES,
@@ -296,11 +296,7 @@ CASES: list[Case] = [
         "zeroed Parquet pages",
         zeroed,
         refused("it is damaged"),
-        Guard(
-            "events/table.py",
-            'check_pages(scan, read if "event_id" in mapping.columns else scan.columns)',
-            "pass",
-        ),
+        Guard("events/rows.py", "check_pages(scan, read)", "pass"),
         formats=("parquet",),
         row="damaged Parquet",
     ),
@@ -431,7 +427,7 @@ CASES: list[Case] = [
         "CSV called JSON Lines",
         renamed("log.jsonl"),
         refused("is a JSON object; write one object a line"),
-        Guard(STAGING, "    if not keys.names:", "    if False:"),
+        Guard("events/staged.py", "    if not staged.keys:", "    if False:"),
         formats=("csv",),
         row="wrong extension",
     ),

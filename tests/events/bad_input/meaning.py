@@ -26,14 +26,14 @@ from item2vec.sessions import sessionize
 
 SECTION = "Meaning"
 OUTCOMES = "events/outcomes.py"
-REPEATS = Guard(OUTCOMES, '" HAVING count(*) > 1"', '" HAVING count(*) > 1000"')
+REPEATS = Guard(OUTCOMES, 'HAVING count(*) > 1",', 'HAVING count(*) > 1000",')
 ORDER = Guard(OUTCOMES, '["ts_us", "__body",', '["__file", "__line",')
 SAME = Guard(OUTCOMES, "__body IS NOT DISTINCT FROM first_value(__body) OVER w AS same", "true AS same")
 APART = Guard(
     OUTCOMES,
     "PARTITION BY event_id, code <> {OK}",
     "PARTITION BY event_id",
-    ((OUTCOMES, 'GROUP BY h, code <> {OK}"', 'GROUP BY h"'),),
+    ((OUTCOMES, "GROUP BY h, code <> {OK} HAVING", "GROUP BY h HAVING"),),
 )
 USERS, SPLIT = "sessions/sql/users.sql", "sessions/sql/split.sql"
 CLICKS_ONLY = Guard(
@@ -195,7 +195,7 @@ CASES: list[Case] = [
         "out of order",
         [list(reversed(GOOD))],
         Accepted(),
-        Guard("events/table.py", "ORDER BY {', '.join(EVENT_ORDER)}", "ORDER BY rowid"),
+        Guard("events/rows.py", "ORDER BY {', '.join(EVENT_ORDER)}", "ORDER BY rowid"),
         row="events out of order",
     ),
     rows_case(

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from contextlib import ExitStack, suppress
@@ -34,7 +35,7 @@ appender.none.name = none
 """
 
 
-def open_session(memory_limit: str, closing: ExitStack) -> Any:
+def open_session(memory_limit: str, closing: ExitStack, sql_only: bool = False) -> Any:
     """Open a session with its own settings and temporary views.
 
     Parameters
@@ -43,6 +44,8 @@ def open_session(memory_limit: str, closing: ExitStack) -> Any:
         Such as ``"900MB"``: the heap of Java, if it is started here.
     closing : ExitStack
         Receives what has to be undone in the end.
+    sql_only : bool
+        Whether SQL is all that will run: that it does over Spark Connect too.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def open_session(memory_limit: str, closing: ExitStack) -> Any:
     ConfigError
         If `memory_limit` is less than a local Spark needs.
     UsageError
-        If the active session is a remote one (Spark Connect).
+        If the active session is a remote one (Spark Connect) and more than SQL will run.
     """
     try:
         active = SparkSession.active()
@@ -66,14 +69,24 @@ def open_session(memory_limit: str, closing: ExitStack) -> Any:
             return _start(memory_limit, closing)
         # Not to be stopped either: on a cluster that would end the whole program.
         active = SparkSession.builder.getOrCreate()
-    if not isinstance(active, SparkSession):
+    if not isinstance(active, SparkSession) and not sql_only:
         raise UsageError(
-            "engine='spark' cannot run in a Spark Connect session; stop it, or use one on the cluster itself"
+            "engine='spark' runs in a Spark Connect session for the sessions only; stop it, or use one on the"
+            " cluster itself"
         )
     beside = active.newSession()
     for key, value in active.conf.getAll.items():
         if beside.conf.get(key, None) != value:
             beside.conf.set(key, value)
+    if not isinstance(active, SparkSession):
+        # There a checkpoint becomes a table of the active session, whichever session made it.
+        thread = type(active)._active_session
+        closing.callback(setattr, thread, "session", active)
+        thread.session = beside
+        # Else the end of the program would wait for a server that may have ended before.
+        closing.callback(beside.client.close)
+        closing.callback(beside.client.release_session)
+        return beside
     # Whichever session makes a table becomes the active one; the caller's has to be it again.
     closing.callback(active.createDataFrame, [], "nothing INT")
     return beside
@@ -105,6 +118,8 @@ def _start(memory_limit: str, closing: ExitStack) -> SparkSession:
             f"Spark did not start ({error}); it needs Java 17 or newer, by JAVA_HOME or on the path"
         ) from error
     closing.callback(_stop, session)
+    if "PYSPARK_PYTHON" not in os.environ:  # else its workers run whatever python3 is first on the path
+        session.sparkContext.pythonExec = sys.executable
     return session
 
 
@@ -128,13 +143,18 @@ def _local_settings(heap: str, folder: Path) -> dict[str, str]:
     }
 
 
-def _heap(memory_limit: str) -> str:
+def megabytes(memory_limit: str) -> int:
+    """Return how many megabytes a limit such as ``"900MB"`` or ``"2GB"`` is."""
     number, unit = re.fullmatch(r"(\d+)(MB|GB)", memory_limit).groups()  # type: ignore[union-attr]
-    if int(number) * (1 if unit == "MB" else 1000) < _LEAST_MB:
+    return int(number) * (1 if unit == "MB" else 1000)
+
+
+def _heap(memory_limit: str) -> str:
+    if megabytes(memory_limit) < _LEAST_MB:
         raise ConfigError(
             f"memory_limit is {memory_limit!r}; with engine='spark' it must be {_LEAST_MB}MB at least"
         )
-    return f"{number}{unit[0].lower()}"
+    return memory_limit.removesuffix("B").lower()
 
 
 def _check_java() -> None:
