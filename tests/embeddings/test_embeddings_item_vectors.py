@@ -280,7 +280,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
             ItemVectors.load(tmp_path / name)
     config = json.loads((tmp_path / "a" / "config.json").read_text())
     (tmp_path / "a" / "config.json").write_text(json.dumps(config | {"version": 99}))
-    with pytest.raises(CorruptArtifactError, match="version 1"):
+    with pytest.raises(CorruptArtifactError, match="version 2"):
         ItemVectors.load(tmp_path / "a")
 
 

@@ -1,15 +1,17 @@
-"""Sessions → vectors: the skip-gram trainer, factored co-occurrence, and the vectors they leave."""
+"""Sessions → vectors: the skip-gram trainer, co-occurrence, cold start, and the vectors they leave."""
 
 from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "ColdStart": "item2vec.embeddings.cold_start",
+    "ColdVectors": "item2vec.embeddings.cold_start",
     "Cooccurrence": "item2vec.embeddings.cooccurrence",
     "Item2Vec": "item2vec.embeddings.item2vec",
     "ItemVectors": "item2vec.embeddings.item_vectors",
     "StopTraining": "item2vec.embeddings.training",
 }
-__all__ = ["Cooccurrence", "Item2Vec", "ItemVectors", "StopTraining"]
+__all__ = ["ColdStart", "ColdVectors", "Cooccurrence", "Item2Vec", "ItemVectors", "StopTraining"]
 
 
 def __getattr__(name: str) -> Any:

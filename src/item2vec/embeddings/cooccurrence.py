@@ -13,6 +13,7 @@ from item2vec.embeddings.hyperparameters import MAX_VECTOR_SIZE, check_hyperpara
 from item2vec.embeddings.item_vectors import ItemVectors
 from item2vec.embeddings.pair_counts import count_pairs
 from item2vec.embeddings.parameters import Estimator
+from item2vec.embeddings.repeats import repeat_rates
 from item2vec.embeddings.widths import check_width
 from item2vec.errors import ConfigError, EmptyDataError, UsageError
 from item2vec.vocabulary import Vocabulary
@@ -133,7 +134,7 @@ class Cooccurrence(Estimator):
         lengths = np.linalg.norm(vectors, axis=1)
         told = (lengths > NOTHING * lengths.max()) & (np.diff(matrix.indptr) > 0)
         known = Vocabulary(vocabulary.ids.filter(pa.array(told)), vocabulary.counts[told])
-        self.item_vectors_ = ItemVectors(known, vectors[told], contexts[told])
+        self.item_vectors_ = ItemVectors(known, vectors[told], contexts[told], repeat_rates(sessions))
         self.n_items_left_out_ = len(vocabulary) - len(known)
         if self.n_items_left_out_:
             _log.info(

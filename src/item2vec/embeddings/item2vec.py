@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from item2vec.embeddings.hyperparameters import check_cbow_data, check_fit, check_hyperparameters
 from item2vec.embeddings.parameters import Estimator
+from item2vec.embeddings.repeats import repeat_rates
 
 if TYPE_CHECKING:
     from item2vec.embeddings.checkpoint import TrainingState
-    from item2vec.embeddings.draws import Corpus
+    from item2vec.embeddings.draws import Corpus, WindowSettings
     from item2vec.embeddings.item_vectors import ItemVectors
-    from item2vec.embeddings.training import Callback, Validate
+    from item2vec.embeddings.training import Callback, Engine, Validate
     from item2vec.sessions.container import Sessions
     from item2vec.vocabulary import Vocabulary
 
@@ -203,7 +204,7 @@ class Item2Vec(Estimator):
         inputs, outputs = map(state.tensors.get, ("vectors", "context_vectors"), tables)
         run = training.Training(
             callbacks=training.callback_list(callbacks),
-            engine=opening.open_engine(params, corpus, settings, inputs, outputs),
+            engine=self._open_engine(corpus, settings, inputs, outputs),
             vocabulary=vocabulary,
             schedule=training.Schedule(self.alpha, self.min_alpha, self.epochs),
             state=state,
@@ -211,6 +212,7 @@ class Item2Vec(Estimator):
             checkpoint=writer,
             checkpoint_every=int(checkpoint_every),
             show_progress=show_progress,
+            repeats=repeat_rates(sessions),
         )
         del tables, inputs, outputs  # the engine has its own
         self.n_booked_unknown_ = len(sessions.booked) - len(corpus.booked_items)
@@ -221,6 +223,17 @@ class Item2Vec(Estimator):
             if run.learned():
                 self.item_vectors_, self.history_ = run.vectors(), run.state.history
         return self
+
+    def _open_engine(
+        self,
+        corpus: Corpus,
+        settings: WindowSettings,
+        inputs: npt.NDArray[np.float32],
+        outputs: npt.NDArray[np.float32],
+    ) -> Engine:
+        from item2vec.embeddings.opening import open_engine
+
+        return open_engine(self.get_params(), corpus, settings, inputs, outputs)
 
     def _resume(
         self,
@@ -250,11 +263,13 @@ class Item2Vec(Estimator):
         from item2vec.embeddings.checkpoint import fingerprint
         from item2vec.embeddings.initial_rows import item_keys
 
-        params = {k: v for k, v in self.get_params().items() if k not in _ENGINE_ONLY}
-        params["validated"] = validated  # the last epoch's vectors or the best epoch's
         arrays: dict[str, npt.NDArray[Any]] = {
             "ids": item_keys(vocabulary.ids),
             "inputs": tables[0],
             "outputs": tables[1],
         }
-        return fingerprint(params, arrays | corpus._asdict())
+        return fingerprint(self._fingerprint_params(validated), arrays | corpus._asdict())
+
+    def _fingerprint_params(self, validated: bool) -> dict[str, Any]:
+        params = {k: v for k, v in self.get_params().items() if k not in _ENGINE_ONLY}
+        return params | {"validated": validated}  # the last epoch's vectors or the best epoch's

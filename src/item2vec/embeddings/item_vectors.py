@@ -27,6 +27,8 @@ class ItemVectors(VectorFiles):
         Input vectors v; their cosine says which items are alike.
     context_vectors : ndarray of float32, shape (n_items, vector_size), optional
         Output vectors v'; the product v'·v says what follows what.
+    repeats : RepeatRates, optional
+        How often the training sessions came back to an item. The formats of other tools do not keep it.
 
     Raises
     ------

@@ -22,6 +22,7 @@ from item2vec.embeddings.cbow import train_means
 from item2vec.embeddings.corpus import expected_clicks, trainable_sessions
 from item2vec.embeddings.draws import NOT_UNDER_WAY, Corpus, Cursor, WindowSettings, draw_windows
 from item2vec.embeddings.rejections import EpochRejections, epoch_pairs, train_rejections
+from item2vec.embeddings.segments import Segment, cut_order
 from item2vec.embeddings.simd import TARGETS, Scratch
 from item2vec.embeddings.tables import make_tables, row_stride, take_rows
 from item2vec.embeddings.vector_ir import LANES
@@ -141,6 +142,7 @@ class NumbaEngine:
         self.stride = row_stride(self.vector_size)
         sessions = trainable_sessions(corpus)
         self.sessions = sessions
+        self._shuffled: tuple[int, npt.NDArray[np.int64]] = (-1, sessions[:0])
         lengths = np.diff(corpus.offsets)[sessions]
         self.expected_clicks = expected_clicks(corpus, sessions)
         self.workers = max(1, min(workers or cores(), len(sessions)))
@@ -151,7 +153,7 @@ class NumbaEngine:
         self.plans = [make_plan(corpus, settings) for _ in range(self.workers)]
         n_noise = settings.negative + settings.market_negative
         self.scratch = [make_scratch(n_inputs, n_noise, self.stride) for _ in range(self.workers)]
-        run = _Run(self, 0, sessions, 1.0, 0, (0.0, 0.0))
+        run = _Run(self, 0, sessions, 1.0, Segment(0), (0.0, 0.0))
         self.draw = compiled(draw_windows, *run.draw_arguments())
         kernel = train_means if settings.cbow else train_windows
         self.train = compiled(kernel, *run.train_arguments(0), stride=self.stride)
@@ -184,15 +186,22 @@ class NumbaEngine:
         on_progress : callable (clicks so far, loss per pair so far) -> None
             Called in this thread a few times per second.
         """
-        slices = self._slices(epoch)
-        runs = [_Run(self, worker, *part, epoch, rates) for worker, part in enumerate(slices)]
-        rejections = epoch_pairs(self.corpus.rejections, self.seed, epoch, self.workers)
-        for run, pairs in zip(runs, rejections, strict=True):
+        return self.run_segment(Segment(epoch), rates, on_progress)
+
+    def run_segment(
+        self, segment: Segment, rates: tuple[float, float], on_progress: Callable[[float, float], None]
+    ) -> EpochResult:
+        """Visit the sessions of one segment of an epoch, as :meth:`run_epoch` does all of them."""
+        slices = self._slices(segment)
+        runs = [_Run(self, worker, *part, segment, rates) for worker, part in enumerate(slices)]
+        n_parts, first = segment.of * self.workers, segment.number * self.workers
+        rejections = epoch_pairs(self.corpus.rejections, self.seed, segment.epoch, n_parts)
+        for run, pairs in zip(runs, rejections[first:], strict=False):
             run.rejections = EpochRejections(pairs, run.train_pairs)
         stop = threading.Event()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="item2vec") as pool:
-            futures = [pool.submit(run, stop) for run in runs]
             try:
+                futures = [pool.submit(run, stop) for run in runs]
                 while wait(futures, timeout=0.2).not_done:
                     on_progress(*_progress(runs))
             except BaseException:  # Ctrl-C or a failing callback must not leave threads running
@@ -207,17 +216,19 @@ class NumbaEngine:
         dropped = sum(int(run.cursor.dropped[0]) for run in runs)
         return EpochResult(losses, float(totals[4]), dropped)
 
-    def _slices(self, epoch: int) -> list[tuple[npt.NDArray[np.int64], float]]:
-        """Cut a fresh shuffle of the sessions into one slice per thread, each with its expected clicks.
+    def _slices(self, segment: Segment) -> list[tuple[npt.NDArray[np.int64], float]]:
+        """Cut a segment of the epoch's shuffled sessions into one slice per thread, with its expected clicks.
 
         The slices have equally many of them.
         """
-        shuffle = np.random.default_rng([self.seed, epoch]).permutation(len(self.sessions))
-        clicks = self.expected_clicks[shuffle]
-        reached = np.cumsum(clicks)
-        cuts = np.searchsorted(reached, reached[-1] * np.arange(1, self.workers) / self.workers)
-        slices = zip(np.split(self.sessions[shuffle], cuts), np.split(clicks, cuts), strict=True)
-        return [(order, float(expected.sum())) for order, expected in slices]
+        if self._shuffled[0] != segment.epoch:  # drawn once, however many segments there are
+            rng = np.random.default_rng([self.seed, segment.epoch])
+            self._shuffled = segment.epoch, rng.permutation(len(self.sessions))
+        shuffle = cut_order(self._shuffled[1], self.expected_clicks, segment.of)[segment.number]
+        return [
+            (self.sessions[part], float(self.expected_clicks[part].sum()))
+            for part in cut_order(shuffle, self.expected_clicks, self.workers)
+        ]
 
 
 class _Run:
@@ -229,7 +240,7 @@ class _Run:
         worker: int,
         order: npt.NDArray[np.int64],
         clicks: float,
-        epoch: int,
+        segment: Segment,
         rates: tuple[float, float],
     ) -> None:
         self.engine, self.order = engine, np.ascontiguousarray(order)
@@ -237,7 +248,7 @@ class _Run:
         self.plan, self.scratch = engine.plans[worker], engine.scratch[worker]
         self.start, self.end = rates
         self.rates = np.array([self.start, self.start])
-        self.cursor = first_cursor(engine.seed, epoch, worker)
+        self.cursor = first_cursor(engine.seed, segment.epoch, segment.stream + worker)
         self.results = np.zeros(len(TERMS) + 1)
         self.rejections = EpochRejections(engine.corpus.rejections[:0], self.train_pairs)
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from item2vec.embeddings.checkpoint import TrainingState
 from item2vec.embeddings.item_vectors import ItemVectors
 from item2vec.embeddings.norms import LARGEST_NORM, longest_row
+from item2vec.embeddings.repeats import RepeatRates
 from item2vec.errors import EmptyDataError, TrainingError, UsageError
 from item2vec.vocabulary import Vocabulary
 
@@ -30,9 +31,14 @@ class StopTraining(Exception):  # noqa: N818 (it is no error)
 class EpochResult(Protocol):
     """What an engine says about one epoch."""
 
-    losses: dict[str, float]
-    pairs: float
-    dropped_noise: int
+    @property
+    def losses(self) -> dict[str, float]: ...  # noqa: D102
+
+    @property
+    def pairs(self) -> float: ...  # noqa: D102
+
+    @property
+    def dropped_noise(self) -> int: ...  # noqa: D102
 
 
 class Engine(Protocol):
@@ -74,6 +80,7 @@ class Training:
     checkpoint: Callable[[TrainingState], None] | None = None
     checkpoint_every: int = 1
     show_progress: bool = True
+    repeats: RepeatRates | None = None
     stopped: bool = False  # by a callback
 
     def run(self) -> ItemVectors:
@@ -197,7 +204,12 @@ class Training:
 
     def _item_vectors(self, prefix: str) -> ItemVectors:
         tensors = self.state.tensors
-        return ItemVectors(self.vocabulary, tensors[f"{prefix}vectors"], tensors[f"{prefix}context_vectors"])
+        return ItemVectors(
+            self.vocabulary,
+            tensors[f"{prefix}vectors"],
+            tensors[f"{prefix}context_vectors"],
+            self.repeats,
+        )
 
 
 def callback_list(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:

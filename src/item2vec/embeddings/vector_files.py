@@ -21,6 +21,7 @@ from item2vec.embeddings import (
     vectors_projector,
     word2vec_format,
 )
+from item2vec.embeddings.repeats import RepeatRates
 from item2vec.errors import CorruptArtifactError, DataError, RunError, UsageError
 from item2vec.vocabulary import Vocabulary
 
@@ -33,8 +34,15 @@ Rows = npt.NDArray[np.float32]
 class VectorFiles:
     """What :class:`~item2vec.ItemVectors` holds, checked, and its files; see there for the parameters."""
 
-    def __init__(self, vocabulary: Vocabulary, vectors: Rows, context_vectors: Rows | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        vectors: Rows,
+        context_vectors: Rows | None = None,
+        repeats: RepeatRates | None = None,
+    ) -> None:
         self.vocabulary = vocabulary
+        self.repeats = repeats
         self.vectors = np.ascontiguousarray(vectors, np.float32)
         self.context_vectors = context_vectors
         if context_vectors is not None:
@@ -69,7 +77,7 @@ class VectorFiles:
         """
         folder = _folder(path, vectors_folder.NAMES)
         try:
-            vectors_folder.write(folder, self.vocabulary, self._tensors())
+            vectors_folder.write(folder, self.vocabulary, self._tensors(), self.repeats)
         except OSError as error:
             raise _refused(folder, error) from error
 
@@ -82,9 +90,9 @@ class VectorFiles:
         CorruptArtifactError
             If a file is missing, damaged or does not agree with the others.
         """
-        vocabulary, tensors = vectors_folder.read(Path(path))
+        vocabulary, tensors, repeats = vectors_folder.read(Path(path))
         try:
-            return cls(vocabulary, tensors["vectors"], tensors.get("context_vectors"))
+            return cls(vocabulary, tensors["vectors"], tensors.get("context_vectors"), repeats)
         except DataError as e:
             raise CorruptArtifactError(f"{path} holds unusable item vectors: {e}; train again") from e
 

@@ -12,15 +12,16 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from item2vec.embeddings.repeats import RepeatRates
 from item2vec.errors import CorruptArtifactError, DataError, RunError
 from item2vec.vocabulary import Vocabulary
 
-FORMAT = {"format": "item2vec.item_vectors", "version": 1}
+FORMAT = {"format": "item2vec.item_vectors", "version": 2}
 NAMES = ("vectors.safetensors", "items.parquet", "config.json")
 Tensors = dict[str, npt.NDArray[np.float32]]
 
 
-def write(folder: Path, vocabulary: Vocabulary, tensors: Tensors) -> None:
+def write(folder: Path, vocabulary: Vocabulary, tensors: Tensors, repeats: RepeatRates | None) -> None:
     """Write ``vectors.safetensors``, ``items.parquet`` and ``config.json``.
 
     Raises
@@ -36,11 +37,12 @@ def write(folder: Path, vocabulary: Vocabulary, tensors: Tensors) -> None:
     pq.write_table(vocabulary.to_table(), folder / "items.parquet", write_page_checksum=True)
     n_items, vector_size = tensors["vectors"].shape
     shape = {"n_items": n_items, "vector_size": vector_size, "id_type": vocabulary.id_type}
-    body = json.dumps(FORMAT | shape, indent=1, sort_keys=True)
+    stated = None if repeats is None else repeats._asdict()
+    body = json.dumps(FORMAT | shape | {"repeats": stated}, indent=1, sort_keys=True)
     (folder / "config.json").write_text(body + "\n", "utf-8")
 
 
-def read(folder: Path) -> tuple[Vocabulary, Tensors]:
+def read(folder: Path) -> tuple[Vocabulary, Tensors, RepeatRates | None]:
     """Return what :func:`write` wrote.
 
     Raises
@@ -59,6 +61,7 @@ def read(folder: Path) -> tuple[Vocabulary, Tensors]:
         wanted = (config["n_items"], config["vector_size"], config["n_items"], config["id_type"])
         if found != wanted:
             raise ValueError(f"config.json says {wanted}, the other files say {found}")
+        repeats = None if config["repeats"] is None else RepeatRates(**config["repeats"])
     except (
         *(OSError, ValueError, KeyError, AttributeError, TypeError, DataError),
         *(SafetensorError, pa.ArrowException),
@@ -66,4 +69,4 @@ def read(folder: Path) -> tuple[Vocabulary, Tensors]:
         raise CorruptArtifactError(
             f"{folder} does not hold readable item vectors: {e}; train again or restore the folder"
         ) from e
-    return vocabulary, tensors
+    return vocabulary, tensors, repeats

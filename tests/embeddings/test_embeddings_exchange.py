@@ -1,0 +1,290 @@
+"""The exchange against plain loops; shares, segments and what workers of one process learn together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cluster_world import cluster_lists, cluster_share, same, shuffled, small
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from together import Member, together
+
+from item2vec.embeddings import ItemVectors
+from item2vec.embeddings.corpus import build_corpus, trainable_sessions
+from item2vec.embeddings.distributed import exchange as exchange_module
+from item2vec.embeddings.distributed.exchange import exchange, touched_rows
+from item2vec.embeddings.distributed.meeting import fresh_store
+from item2vec.embeddings.distributed.model import SharedItem2Vec
+from item2vec.embeddings.distributed.shared_engine import share_of
+from item2vec.embeddings.segments import cut_order
+from item2vec.errors import TrainingError, UsageError
+from item2vec.sessions.container import Sessions
+
+pytestmark = pytest.mark.distributed
+WORLD = {"vector_size": 16, "epochs": 4, "workers": 1}
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Sessions:
+    return Sessions.from_lists(cluster_lists())
+
+
+def fit_together(
+    sessions: Sessions, size: int, folder: object = None, **params: object
+) -> list[SharedItem2Vec]:
+    exchanges = params.pop("exchanges_per_epoch", 3)
+
+    def work(member: Member) -> SharedItem2Vec:
+        model = SharedItem2Vec(**{**WORLD, **params}).join(member, exchanges)
+        return model.fit(sessions, checkpoint_dir=folder, show_progress=False)
+
+    return together(size, work)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A base table and each worker's, some of whose rows it has changed."""
+    size, n, d = draw(st.integers(1, 5)), draw(st.integers(0, 9)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    base = rng.normal(size=(n, d)).astype(np.float32)
+    tables = []
+    for _ in range(size):
+        touched = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)), bool).reshape(n, 1)
+        one = rng.random((n, d)) < draw(st.sampled_from([0.5, 1.0]))  # a part of a row is a touched row too
+        tables.append(np.where(touched & one, base + rng.normal(size=(n, d)), base).astype(np.float32))
+    return base, tables
+
+
+def merged_in_loops(base: np.ndarray, tables: list[np.ndarray], divisor: float) -> tuple[np.ndarray, int]:
+    merged, travelled = base.copy(), 0
+    for i in range(len(base)):
+        touching = [
+            table[i] for table in tables if any(table[i, k] != base[i, k] for k in range(len(base[i])))
+        ]
+        travelled += bool(touching)
+        for k in range(base.shape[1]) if touching else ():
+            merged[i, k] = base[i, k] + sum(row[k] - base[i, k] for row in touching) / divisor
+    return merged, travelled
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), st.sampled_from([1, 2, 1 << 16]), st.sampled_from([1.0, 2.5, 5.0]))
+def test_a_row_is_its_base_and_all_changes_by_the_divisor(
+    world: tuple[np.ndarray, list[np.ndarray]], rows_at_once: int, divisor: float
+) -> None:
+    base, tables = world
+    wanted, n_touched = merged_in_loops(base, tables, divisor)
+
+    def work(member: Member) -> tuple[np.ndarray, np.ndarray, int, int]:
+        table, own_base = tables[member.rank].copy(), base.copy()
+        travelled = exchange(table, own_base, member, divisor)
+        return table, own_base, travelled, member.sent
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exchange_module, "ROWS_AT_ONCE", rows_at_once)
+        results = together(len(tables), work)
+    for table, own_base, travelled, sent in results:
+        np.testing.assert_allclose(table, wanted, rtol=1e-5, atol=1e-6)
+        assert table.tobytes() == own_base.tobytes() == results[0][0].tobytes()
+        assert travelled == n_touched
+        assert sent == len(base) + n_touched * base.shape[1]  # the others do not travel
+
+
+def test_a_row_that_one_worker_alone_met_moves_as_far_as_with_one_worker() -> None:
+    """Items of one session each: about as far with many workers as with one, though each learns faster."""
+    often = [[f"often {i % 20}", f"often {(i + 1) % 20}"] for i in range(400)]
+    rare = [[f"rare {i}", f"often {i % 20}"] for i in range(200)]
+    sessions = Sessions.from_lists(often + rare)
+    lengths = {}
+    for size in (1, 4):
+        vectors = fit_together(sessions, size, epochs=1)[0].item_vectors_
+        rows = [vectors.key_to_index[f"rare {i}"] for i in range(200)]
+        lengths[size] = np.linalg.norm(vectors.vectors[rows] - start_of(sessions)[rows], axis=1).mean()
+    assert lengths[1] / 2 < lengths[4] < 2 * lengths[1]  # 4 × the rate alone would be 4 times as far and more
+
+
+def start_of(sessions: Sessions) -> np.ndarray:
+    """Return the rows that training starts from: those of a rate that moves nothing."""
+    return fit_together(sessions, 1, epochs=1, alpha=1e-9, min_alpha=1e-9)[0].item_vectors_.vectors
+
+
+def test_many_workers_learn_no_faster_than_one_can(sessions: Sessions) -> None:
+    def speed(size: int, alpha: float) -> tuple[float, float]:
+        engine = fit_together(sessions, size, alpha=alpha, epochs=1, exchanges_per_epoch=1)[0].engine_
+        return engine.speed, engine.divisor
+
+    assert speed(3, 0.05) == (3, 3)
+    assert speed(12, 0.05) == (pytest.approx(8), pytest.approx(8))  # 12 × .05 diverges
+    assert speed(12, 0.1) == (pytest.approx(4), 6)
+    assert speed(2, 0.5) == (1, 1)
+
+
+def test_a_number_that_is_none_is_a_change() -> None:
+    base = np.zeros((3, 2), np.float32)
+    table = base.copy()
+    table[1, 1] = np.nan
+    assert touched_rows(table, base).tolist() == [0, 1, 0]
+
+
+def test_shares_are_disjoint_and_hold_all_there_is_to_train() -> None:
+    lists = [*cluster_lists(101), [1], [2]]  # the last ones have no pair
+    booked = [session[:1] if k % 3 else [] for k, session in enumerate(lists)]
+    weights = np.arange(1, len(lists) + 1)
+    _, corpus = build_corpus(Sessions.from_lists(lists, booked=booked, weights=weights.tolist()), 1, 0.0)
+    found = {}
+    for rank in range(4):
+        share = share_of(corpus, rank, 4)
+        for k, weight in enumerate(share.weights):
+            clicks = share.items[share.offsets[k] : share.offsets[k + 1]].tolist()
+            found[float(weight)] = (
+                clicks,
+                share.booked_items[slice(*share.booked_offsets[k : k + 2])].tolist(),
+            )
+    wanted = {
+        float(corpus.weights[k]): (
+            corpus.items[corpus.offsets[k] : corpus.offsets[k + 1]].tolist(),
+            corpus.booked_items[slice(*corpus.booked_offsets[k : k + 2])].tolist(),
+        )
+        for k in trainable_sessions(corpus)
+    }
+    assert found == wanted
+
+
+def test_more_workers_than_sessions_are_refused() -> None:
+    _, corpus = build_corpus(Sessions.from_lists([[1, 2], [3, 4]]), 1, 0.0)
+    with pytest.raises(UsageError, match="3 workers for 2 sessions"):
+        share_of(corpus, 0, 3)
+
+
+@given(st.lists(st.integers(1, 9), max_size=30), st.integers(1, 7))
+def test_an_order_is_cut_into_parts_of_about_equally_many_clicks(clicks: list[int], n: int) -> None:
+    order = np.random.default_rng(0).permutation(len(clicks))
+    parts = cut_order(order, np.array(clicks, float), n)
+    assert len(parts) == n
+    assert np.concatenate(parts).tolist() == order.tolist()
+    for part in parts:
+        assert abs(sum(clicks[k] for k in part) - sum(clicks) / n) <= max(clicks, default=0)
+
+
+def test_one_worker_with_one_exchange_learns_what_the_estimator_learns(sessions: Sessions) -> None:
+    [model] = fit_together(sessions, 1, exchanges_per_epoch=1)
+    alone = small(epochs=4).fit(sessions, show_progress=False)
+    assert same(model.item_vectors_, alone.item_vectors_)
+    figures = [{k: e[k] for k in e if k != "tokens_per_second"} for e in model.history_]
+    assert figures == [{k: e[k] for k in e if k != "tokens_per_second"} for e in alone.history_]
+
+
+def test_two_workers_find_the_clusters_and_learn_the_same(sessions: Sessions) -> None:
+    one, other = (model.item_vectors_ for model in fit_together(sessions, 2))
+    assert same(one, other)
+    assert cluster_share(one) > 0.95
+    control = fit_together(Sessions.from_lists(shuffled(cluster_lists())), 2)[0].item_vectors_
+    assert cluster_share(control) < 0.2
+
+
+def test_a_seed_and_one_thread_per_worker_give_the_same_bytes(sessions: Sessions) -> None:
+    [one, *_] = fit_together(sessions, 3)
+    [again, *_] = fit_together(sessions, 3)
+    assert same(one.item_vectors_, again.item_vectors_)
+    assert not same(one.item_vectors_, fit_together(sessions, 3, seed=2)[0].item_vectors_)
+
+
+def test_workers_draw_other_numbers_in_every_segment(sessions: Sessions) -> None:
+    """Two workers on the same share would learn the same rows if their random numbers were the same."""
+    twice = Sessions.from_lists([session for session in cluster_lists(300) for _ in range(2)])
+    first, other = fit_together(twice, 2, exchanges_per_epoch=1, epochs=1)
+    [half] = fit_together(Sessions.from_lists(cluster_lists(300)), 1, exchanges_per_epoch=1, epochs=1)
+    assert same(first.item_vectors_, other.item_vectors_)
+    assert not np.allclose(first.item_vectors_.vectors, half.item_vectors_.vectors, atol=1e-5)
+
+
+def test_the_figures_and_the_learning_rate_are_those_of_all_workers(sessions: Sessions) -> None:
+    seen: list[tuple[int, int, tuple[float, float], float]] = []
+
+    def work(member: Member) -> SharedItem2Vec:
+        model = SharedItem2Vec(**WORLD).join(member, 2)
+        open_engine = model._open_engine
+
+        def watched(*arguments: object) -> object:
+            shared = open_engine(*arguments)
+            run = shared.engine.run_segment
+
+            def run_segment(segment, rates, on_progress):  # type: ignore[no-untyped-def]
+                result = run(segment, rates, on_progress)
+                seen.append((member.rank, 2 * segment.epoch + segment.number, rates, result.pairs))
+                return result
+
+            shared.engine.run_segment = run_segment
+            return shared
+
+        model._open_engine = watched
+        return model.fit(sessions, show_progress=False)
+
+    models = together(2, work)
+    starts = {(rank, step): rates for rank, step, rates, _ in seen}
+    for step in range(8):
+        assert starts[0, step] == starts[1, step]
+        fall = 2 * (0.05 - 1e-4) / 8  # two workers learn twice as fast
+        assert starts[0, step][0] == pytest.approx(2 * 0.05 - fall * step, abs=0.05 * fall)
+    for epoch in range(4):
+        pairs = sum(n for _, step, _, n in seen if step // 2 == epoch)
+        assert all(model.history_[epoch]["pairs"] == pairs for model in models)
+    alone = small(epochs=4).fit(sessions, show_progress=False)
+    assert models[0].history_[0]["pairs"] == pytest.approx(alone.history_[0]["pairs"], rel=0.05)
+
+
+def test_a_training_goes_on_from_the_checkpoint_to_the_same_bytes(sessions: Sessions, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    def stop(member: Member) -> None:
+        def after_two(epoch: dict[str, float]) -> None:
+            if epoch["epoch"] == 2:
+                raise RuntimeError("the machine is gone")
+
+        model = SharedItem2Vec(**WORLD).join(member, 3)
+        with pytest.raises(RuntimeError, match="the machine is gone"):
+            model.fit(sessions, checkpoint_dir=tmp_path, callbacks=[after_two], show_progress=False)
+
+    together(2, stop)
+    resumed = fit_together(sessions, 2, folder=tmp_path)
+    assert [e["epoch"] for e in resumed[1].history_] == [1, 2, 3, 4]
+    assert same(resumed[1].item_vectors_, fit_together(sessions, 2)[0].item_vectors_)
+    with pytest.raises(UsageError, match="another training"):
+        fit_together(sessions, 2, folder=tmp_path, exchanges_per_epoch=2)
+
+
+def test_folders_that_not_all_workers_see_are_refused(sessions: Sessions, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    fit_together(sessions, 1, folder=tmp_path / "0", epochs=1)
+
+    def work(member: Member) -> None:
+        model = SharedItem2Vec(**{**WORLD, "epochs": 1}).join(member, 3)
+        model.fit(sessions, checkpoint_dir=tmp_path / str(member.rank), show_progress=False)
+
+    with pytest.raises(TrainingError, match="a folder that all workers see"):
+        together(2, work)
+
+
+def test_vectors_know_what_all_sessions_hold(sessions: Sessions) -> None:
+    vectors: ItemVectors = fit_together(sessions, 2)[1].item_vectors_
+    alone = small(epochs=1).fit(sessions, show_progress=False).item_vectors_
+    assert vectors.ids == alone.ids
+    assert vectors.counts.tolist() == alone.counts.tolist()
+    assert vectors.repeats == alone.repeats
+
+
+def test_workers_of_a_new_start_do_not_take_an_earlier_one_s_word() -> None:
+    from torch.distributed import HashStore
+
+    shared = HashStore()
+    for start in range(3):  # nobody tidies up
+        stores = together(3, lambda member: fresh_store(shared, member.rank, member.size, 20))
+        assert not any(store.check(["who"]) for store in stores), "what an earlier start wrote is there"
+        stores[1].set("who", str(start))
+        assert {store.get("who") for store in stores} == {str(start).encode()}
+
+
+def test_a_worker_that_does_not_come_is_named() -> None:
+    from torch.distributed import HashStore
+
+    with pytest.raises(TrainingError, match="worker 0 of 3 waited in vain for worker 1, 2"):
+        fresh_store(HashStore(), 0, 3, 0.05)
+    with pytest.raises(TrainingError, match="worker 2 of 3 waited in vain for worker 0"):
+        fresh_store(HashStore(), 2, 3, 0.05)
