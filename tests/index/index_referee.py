@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,16 +26,17 @@ def make_vectors(
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((max(1, n // 50), d))
     tables = []
+    counts = np.random.default_rng(seed + 1).integers(0, 300, n)
     for _ in range(2):
         table = centres[rng.integers(len(centres), size=n)] + 0.4 * rng.standard_normal((n, d))
         table = (table * rng.uniform(0.5, 2.0, (n, 1))).astype(np.float32)
         for group in np.array_split(rng.permutation(n)[: min(duplicates, n)], 4):
             if len(group):
-                table[group] = table[group[0]]
+                table[group], counts[group] = table[group[0]], 5
         tables.append(table)
     numbers = rng.permutation(n)
     ids = pa.array(numbers * 7 - 50) if int_ids else pa.array([f"item-{number:05d}" for number in numbers])
-    return Vectors(Vocabulary(ids, np.ones(n, np.int64)), *tables)
+    return Vectors(Vocabulary(ids, counts), *tables)
 
 
 def brute_force(
@@ -43,6 +45,10 @@ def brute_force(
     """The referee: every score in float64, rounded, ordered by Python's sort on (−score, id)."""
     table = (vectors.vectors if mode == "similar" else vectors.context_vectors).astype(np.float64)
     queries = np.asarray(queries, np.float64)
+    if mode == "next":
+        offsets = [0.5 * math.log(max(count, 1)) for count in vectors.vocabulary.counts.tolist()]
+        table = np.column_stack([table, np.float32(offsets)])
+        queries = np.column_stack([queries, np.ones(len(queries))])
     scores = np.stack([[np.einsum("i,i", row, query) for row in table] for query in queries])
     if mode == "similar":
         scores /= np.linalg.norm(table, axis=1) * np.linalg.norm(queries, axis=1)[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -18,9 +19,10 @@ from index_referee import brute_force, make_vectors
 from item2vec.errors import DataError, MissingDependencyError, RunError, SourceError, UsageError
 from item2vec.index import BACKENDS, IndexConfig, ItemIndex
 from item2vec.index import backends as backends_module
-from item2vec.index.recall import measure_recall
+from item2vec.index.recall import RecallProbe
 from item2vec.index.search import FEW_ALLOWED
 from item2vec.index.tuning import cheapest_search
+from item2vec.recommendations import HistoryScoring
 
 MODES = ("similar", "next")
 
@@ -377,7 +379,36 @@ def test_a_target_out_of_reach_ends_with_the_largest_effort(make):
 
     tried: list[int] = []
     _, recall, curve = cheapest_search(Blind(), lambda _: 0.5, 0.99)
-    assert (tried, recall, len(curve)) == ([3, 6, 12, 24, 48, 50], 0.5, 6)
+    assert (tried, recall, len(curve)) == ([3, 6, 12, 24, 50], 0.5, 5)
+
+
+@pytest.mark.parametrize("n", [30, 41, 44, 45, 60])
+def test_few_results_of_a_small_catalogue_are_no_worse_than_the_many_that_were_measured(make, n):
+    rng = np.random.default_rng(n)
+    vectors = make(n, duplicates=0)
+    vectors.vectors = rng.standard_normal((n, 24)).astype(np.float32)
+    built = ItemIndex.build(vectors, n_trees=1)
+    for k in (1, 3, 5):
+        found, truth = (built.search(vectors.vectors, k, exact=exact).item_nums for exact in (False, True))
+        assert np.mean(found == truth) >= 0.98, k
+
+
+@pytest.mark.parametrize("backend", ["annoy", "hnsw"])
+def test_where_the_target_costs_more_than_a_scan_queries_are_scans(make, backend):
+    """Long vectors hide the others from a graph of two links and from one tree."""
+    rng = np.random.default_rng(0)
+    vectors = make(6000, d=24, duplicates=0)
+    vectors.vectors = rng.standard_normal((6000, 24)).astype(np.float32)
+    vectors.context_vectors = (vectors.vectors * rng.lognormal(0, 1, (6000, 1))).astype(np.float32)
+    few = {"n_trees": 1, "n_links": 2, "mode": "next", "backend": backend, "min_recall": 0.0}
+    built = ItemIndex.build(vectors, **few)
+    curve = built._facts["recall"]["curve"]
+    assert curve[-1] == {**built.settings, "recall": 1.0}
+    assert all(step["recall"] < 0.99 for step in curve[:-1])
+    for k in (1, 10, 100):
+        assert built.search(vectors.vectors[:20], k).exact.all()
+    sparing = ItemIndex.build(vectors, **few, search_k=16)
+    assert not sparing.search(vectors.vectors[:20], 10).exact.all(), "an effort that was given is kept"
 
 
 def test_the_largest_effort_is_a_full_visit(make):
@@ -398,7 +429,7 @@ def test_recall_counts_what_the_trees_miss(make):
             for i, f, ts in zip(own.tolist(), found.tolist(), truth.tolist(), strict=True)
         ]
     )
-    assert measure_recall(built, vectors.vectors, sample=4000) == pytest.approx(share, abs=1e-9)
+    assert RecallProbe(built, vectors.vectors, sample=4000).recall(built) == pytest.approx(share, abs=1e-9)
     assert built.recall == pytest.approx(share, abs=0.05)
     assert 0.05 < built.recall < 0.95
 
@@ -444,8 +475,10 @@ def test_a_folder_without_an_index_is_named(tmp_path):
 def test_config_states_the_same_defaults_as_build():
     config = IndexConfig().model_dump()
     assert config.pop("modes") == ("similar", "next")
-    defaults = ItemIndex.build.__func__.__defaults__
-    assert tuple(config.values()) == defaults[1:]
+    assert config.pop("neighbours") == 0, "a table of the run, made beside the index"
+    *defaults, popularity = ItemIndex.build.__func__.__defaults__
+    assert popularity == HistoryScoring().popularity, "a setting of [scoring]"
+    assert list(config.values()) == defaults[1:]
     assert list(config) == ["backend", "n_trees", "search_k", "seed", "recall", "min_recall", "n_links"]
 
 
@@ -459,3 +492,23 @@ def test_loading_imports_no_training_library(vectors, tmp_path):
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_forked_child_leaves_the_forest_to_its_parent(make, tmp_path):
+    built = ItemIndex.build(make(300), n_trees=3)
+    child = os.fork()
+    if child == 0:
+        del built
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    built.save(tmp_path / "index")
+    assert len(ItemIndex.load(tmp_path / "index")) == 300
+
+
+def test_a_target_of_nothing_is_refused(make):
+    with pytest.raises(UsageError, match="recall"):
+        ItemIndex.build(make(20), recall=0)
+    facts = ItemIndex.build(make(300)).recall_facts
+    assert facts["target"] == 0.99
+    assert facts["curve"][-1]["recall"] >= 0.99

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from item2vec.embeddings import ItemVectors
+from item2vec.embeddings.repeats import RepeatRates
 from item2vec.vocabulary import Vocabulary
 
 MARKETS = ("Paris", "Rome", "Oslo", None)
@@ -29,7 +31,11 @@ def make_catalogue(
     ]
     for table in tables:
         table[n // 2 : n // 2 + 12] = table[n // 2]  # twelve items that cannot be told apart
-    vectors = ItemVectors(Vocabulary(ids, np.ones(n, np.int64)), tables[0], tables[1] if context else None)
+    counts = rng.integers(0, 200, n)
+    counts[n // 2 : n // 2 + 12] = 7
+    vectors = ItemVectors(
+        Vocabulary(ids, counts), tables[0], tables[1] if context else None, RepeatRates(0.1, 0.2)
+    )
     price = rng.integers(20, 300, n).astype(float)
     items = pa.table(
         {
@@ -75,16 +81,51 @@ def meets(row: dict[str, Any], where: dict[str, Any]) -> bool:
 
 
 def best(
-    vectors: ItemVectors, query: npt.NDArray[Any], mode: str, N: int, allowed: Any
+    vectors: ItemVectors,
+    query: npt.NDArray[Any],
+    mode: str,
+    N: int,
+    allowed: Any,
+    history: tuple[list[Any], float] | None = None,
 ) -> tuple[list[Any], list[float]]:
-    """Ids and scores of the N best allowed items, by Python's sort on (−score, id)."""
+    """Ids and scores of the N best allowed items, by Python's sort on (−score, id).
+
+    With a history and its decay, read as *next*, its items may come back.
+    """
     table = (vectors.vectors if mode == "similar" else vectors.context_vectors).astype(np.float64)
     query = np.asarray(query, np.float64)
+    if mode == "next":
+        offsets = [0.5 * math.log(max(count, 1)) for count in vectors.counts.tolist()]
+        table, query = np.column_stack([table, np.float32(offsets)]), np.append(query, 1.0)
     scores = np.array([np.einsum("i,i", row, query) for row in table])
     if mode == "similar":
         scores /= np.linalg.norm(table, axis=1) * np.linalg.norm(query)
     scores = scores.astype(np.float32)
+    if mode == "next" and history is not None:
+        scores = with_repeats(vectors, scores, *history)
     order = sorted(
         (num for num in range(len(table)) if allowed[num]), key=lambda n: (-scores[n], vectors.ids[n])
     )
     return [vectors.ids[num] for num in order[:N]], [float(scores[num]) for num in order[:N]]
+
+
+def with_repeats(
+    vectors: ItemVectors, scores: npt.NDArray[np.float32], history: list[Any], decay: float
+) -> npt.NDArray[np.float32]:
+    """Give a history's items the scores of a softmax with what coming back adds to it, by its definition."""
+    last, earlier = 0.25 * vectors.repeats.last, 0.5 * vectors.repeats.earlier
+    probabilities = np.exp(scores.astype(np.float64) / 1.25)
+    mass = probabilities.sum()
+    added = dict.fromkeys(history, 0.0)
+    for age, item in enumerate(reversed(history)):
+        if item != history[-1]:
+            added[item] += decay**age
+    total = sum(added.values())
+    others = 1 - last - (earlier if total else 0)
+    mixed = scores.copy()
+    for item, weight in added.items():
+        share = last if item == history[-1] else earlier * weight / total
+        num = vectors.ids.index(item)
+        new = others * probabilities[num] / mass + share
+        mixed[num] = 1.25 * math.log(new * mass / others)
+    return mixed

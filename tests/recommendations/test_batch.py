@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +18,18 @@ import pyarrow.parquet as pq
 import pytest
 from marketplace_cases import attribute_rows, make_catalogue
 
-from item2vec.errors import UsageError
+from item2vec.embeddings import ItemVectors
+from item2vec.errors import LockedRunError, UsageError
 from item2vec.index import ItemIndex
-from item2vec.recommendations import RecommendConfig, Recommender, write_similar_items
+from item2vec.recommendations import (
+    RecommendConfig,
+    Recommender,
+    parts,
+    write_recommendations,
+    write_similar_items,
+)
+from item2vec.recommendations.config import UserTableConfig
+from item2vec.vocabulary import Vocabulary
 
 MODES = ("similar", "next")
 
@@ -160,11 +172,13 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
         from item2vec.embeddings import ItemVectors
         from item2vec.recommendations import Recommender, parts, write_similar_items
         rec = Recommender(ItemVectors.load({str(tmp_path / "vectors")!r}))
-        write = parts.pq.write_table
-        def slowly(table, file, **options):  # half of a part lies on disk for a while
-            file.write(b"half"); file.flush(); time.sleep(0.02); file.seek(0)
-            write(table, file, **options)
-        parts.pq.write_table = slowly
+        replace = parts._replace
+        def slowly(path, write):  # half of a part lies on disk for a while
+            def halves(file):
+                file.write(b"half"); file.flush(); time.sleep(0.02); file.seek(0)
+                write(file)
+            replace(path, halves)
+        parts._replace = slowly
         summary = write_similar_items(rec, sys.argv[1], N=20, partition_rows=50)
         print(summary.n_written, summary.n_skipped)
     """)
@@ -197,7 +211,10 @@ def test_the_config_has_the_same_keys_and_defaults():
     defaults = dict(write_similar_items.__kwdefaults__)
     assert defaults.pop("show_progress") is False
     assert defaults.pop("format") == "parquet", "a run reads its own table again"
-    assert RecommendConfig().model_dump() == defaults
+    assert RecommendConfig().model_dump(exclude={"users"}) == defaults
+    users = dict(write_recommendations.__kwdefaults__)
+    elsewhere = {"decay", "partition_rows", "exact_up_to", "where", "format", "engine", "show_progress"}
+    assert UserTableConfig().model_dump() == {key: users[key] for key in users.keys() - elsewhere}
 
 
 def test_progress_is_shown_on_request(rec, tmp_path, capsys):
@@ -205,3 +222,53 @@ def test_progress_is_shown_on_request(rec, tmp_path, capsys):
     assert capsys.readouterr().err == ""
     write_similar_items(rec, tmp_path / "b", N=2, show_progress=True)
     assert "similar items" in capsys.readouterr().err
+
+
+def test_two_jobs_do_not_write_one_folder(rec, tmp_path):
+    write_part = parts._Parquet.write
+    problems = []
+
+    def meanwhile(path, *rest):
+        if not problems:
+            with pytest.raises(LockedRunError, match="another process"):
+                write_similar_items(rec, path.parent, N=5, partition_rows=100)
+            problems.append(1)
+        return write_part(path, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts._Parquet, "write", staticmethod(meanwhile))
+        write_similar_items(rec, tmp_path, N=5, partition_rows=100)
+    assert problems
+    again = write_similar_items(rec, tmp_path, N=5, partition_rows=100)
+    assert again.n_written == 0
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(UsageError, match="choose another folder"):
+        write_similar_items(rec, file)
+
+
+def test_lists_longer_than_the_catalogue_take_no_memory(rec, tmp_path):
+    n = len(rec.vocabulary)
+    tracemalloc.start()
+    summary = write_similar_items(rec, tmp_path, N=900_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert summary.n_rows == n * (n - 1)
+    assert summary.n_short == n
+    assert peak < 300e6
+
+
+def test_a_text_with_an_apostrophe_stays_apart_from_a_formula(tmp_path):
+    ids = ["=1+1", "'=1+1", "\n=x", "＝1", "plain"]
+    vectors = ItemVectors(
+        Vocabulary(pa.array(ids), np.ones(5, np.int64)), np.eye(5, dtype=np.float32) + np.float32(0.1)
+    )
+    write_similar_items(Recommender(vectors), tmp_path, N=4, format="csv")
+    with open(tmp_path / "part-00000.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["item_id"] for row in rows} == {"'=1+1", "''=1+1", "'\n=x", "'＝1", "plain"}
+    stated = tmp_path / "part-00000.json"
+    body = json.loads(stated.read_text())
+    del body["n_rows"]
+    stated.write_text(json.dumps(body))
+    assert write_similar_items(Recommender(vectors), tmp_path, N=4, format="csv").n_written == 1

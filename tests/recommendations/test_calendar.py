@@ -102,3 +102,11 @@ def test_calendars_that_do_not_fit_are_refused():
         Recommender(vectors, calendar=pa.table({"item_id": ["a"], "date": ["someday"]}))
     with pytest.raises(UsageError, match="calendar=table"):
         Recommender(vectors).similar_items(vectors.ids[0], where={"available": ("2026-12-01", "2026-12-02")})
+
+
+@pytest.mark.parametrize("kind", [pa.int32(), pa.int64()])
+def test_numbers_are_no_dates(kind):
+    vectors, _ = make_catalogue(n=30)
+    calendar = pa.table({"item_id": vectors.vocabulary.ids[:1], "date": pa.array([20261224], kind)})
+    with pytest.raises(DataError, match="is a number"):
+        Recommender(vectors, calendar=calendar)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import subprocess
+from decimal import Decimal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from marketplace_cases import attribute_rows, make_catalogue
 
@@ -24,8 +27,8 @@ def rec(request):
 
 
 def unit_query(rec, row: int, mode: str) -> list[float]:
-    query = rec.vectors.vectors[row] / np.linalg.norm(rec.vectors.vectors[row])
-    return [*query.tolist(), *([0.0] if mode == "next" else [])]
+    query = [*rec.vectors.vectors[row].tolist(), *([1.0, 0.0] if mode == "next" else [])]
+    return (np.array(query) / np.linalg.norm(query)).tolist()
 
 
 def check_points(rec, mode, points) -> None:
@@ -156,3 +159,36 @@ def test_columns_that_clash_are_refused(tmp_path):
     with pytest.raises(UsageError, match="output vectors"):
         exports.save_qdrant(without, tmp_path / "x", "next")
     assert subprocess.run(["ls", str(tmp_path)], capture_output=True, check=True).stdout == b""
+
+
+@pytest.mark.parametrize("save", [exports.save_qdrant, exports.save_milvus])
+def test_what_json_does_not_know_is_written_as_it_can_be(save, tmp_path):
+    vectors, _ = make_catalogue(n=30)
+    odd = pa.table(
+        {
+            "item_id": vectors.vocabulary.ids,
+            "fee": pa.array([Decimal("1.50")] * 30, pa.decimal128(6, 2)),
+            "raw": pa.array([b"\x00\xff"] * 30),
+            "at": pa.array([dt.time(12, 30)] * 30),
+            "stay": pa.array([dt.timedelta(days=1)] * 30),
+            "nights": [[dt.date(2026, 1, 1)]] * 30,
+            "grades": [[1.0, float("nan")]] * 30,
+        }
+    )
+    file = tmp_path / "out.json"
+    save(Recommender(vectors, items=odd), file)
+    document = json.loads(
+        file.read_text().splitlines()[0] if save is exports.save_qdrant else file.read_text()
+    )
+    row = document["points"][0]["payload"] if "points" in document else document["rows"][0]
+    assert (row["fee"], row["raw"], row["at"], row["nights"]) == (1.5, "00ff", "12:30:00", ["2026-01-01"])
+    assert row["grades"] == [1.0, None]
+    assert row["stay"] == "1 day, 0:00:00"
+
+
+@pytest.mark.parametrize("name", ["vector", "item_num"])
+def test_milvus_refuses_attributes_that_are_called_as_its_own_columns(name, tmp_path):
+    vectors, _ = make_catalogue(n=30)
+    rec = Recommender(vectors, items=pa.table({"item_id": vectors.vocabulary.ids, name: list(range(30))}))
+    with pytest.raises(UsageError, match=f"column {name}"):
+        exports.save_milvus(rec, tmp_path / "rows.json")

@@ -16,7 +16,7 @@ from item2vec.embeddings import ItemVectors
 from item2vec.errors import DataError, UnknownItemError, UsageError
 from item2vec.index import ItemIndex
 from item2vec.recommendations import ListRules, LiveRecommender, NeighbourTable, Recommender
-from item2vec.recommendations import live as live_module
+from item2vec.recommendations import live_items as live_module
 from item2vec.vocabulary import Vocabulary
 
 N_ITEMS, D = 120, 8
@@ -34,16 +34,24 @@ class World:
             for one, pair in zip(self.vectors.ids, tables, strict=True)
         }
 
+        self.sold_out: set = set()
+        self.counts = dict(zip(self.vectors.ids, self.vectors.counts.tolist(), strict=True))
+
     def recommender(self, **indexes) -> Recommender:
         return Recommender(self.vectors, items=self.items, **indexes)
+
+    @property
+    def unlisted(self) -> str | int:
+        return "unlisted" if isinstance(next(iter(self.counts)), str) else 10**9
 
     def fresh(self) -> Recommender:
         ids = list(self.today)
         kind = self.items.schema.field("item_id").type
         vectors = ItemVectors(
-            Vocabulary(pa.array(ids, kind), np.zeros(len(ids), np.int64)),
+            Vocabulary(pa.array(ids, kind), np.array([self.counts.get(one, 0) for one in ids], np.int64)),
             np.stack([self.today[one][0] for one in ids]),
             np.stack([self.today[one][1] for one in ids]),
+            self.vectors.repeats,
         )
         rows = [self.today[one][2] for one in ids]
         return Recommender(vectors, items=pa.Table.from_pylist(rows, schema=self.items.schema))
@@ -63,6 +71,7 @@ class World:
         live.remove_items(ids)
         for one in ids:
             del self.today[one]
+            self.counts.pop(one, None)
 
 
 def tabled(world: World, backend: str) -> Recommender:
@@ -92,12 +101,21 @@ def compare(live: LiveRecommender, world: World, seed: int) -> None:
         allow = None if rng.random() < 0.7 else [ids[k] for k in rng.integers(len(ids), size=30)]
         deny = None if rng.random() < 0.7 else [ids[k] for k in rng.integers(len(ids), size=10)]
         same = {"N": N, "where": where, "rules": rules, "mode": mode, "items": allow, "filter_items": deny}
+        some = [query, ids[0], query, ids[-1], ids[rng.integers(len(ids))]]
         if rules is not None and rules.diversity and N > 5:
             same["N"] = 5  # the pool of candidates is part of that rule
+        told = same | {"filter_items": [*(deny or ()), *world.sold_out] or None}
+        several = live.similar_items_of([*some, world.unlisted], **same)
+        assert set(several) == set(some)
         for got, expected in (
-            (live.similar_items(query, **same), fresh.similar_items(query, **same)),
-            (live.recommend([query, ids[0]], **same), fresh.recommend([query, ids[0]], **same)),
-            (live.similar_to(world.today[query][0], **same), fresh.similar_to(world.today[query][0], **same)),
+            *((several[one], fresh.similar_items(one, **told)) for one in some),
+            (live.similar_items(query, **same), fresh.similar_items(query, **told)),
+            (live.recommend([query, ids[0]], **same), fresh.recommend([query, ids[0]], **told)),
+            (
+                live.recommend([query, ids[0], query], filter_seen=False, **same),
+                fresh.recommend([query, ids[0], query], filter_seen=False, **told),
+            ),
+            (live.similar_to(world.today[query][0], **same), fresh.similar_to(world.today[query][0], **told)),
         ):
             assert got[0].tolist() == expected[0].tolist(), same
             assert got[1].tolist() == expected[1].tolist()
@@ -107,7 +125,11 @@ def compare(live: LiveRecommender, world: World, seed: int) -> None:
     st.sampled_from(["string", "int64"]),
     st.sampled_from(["exact", "annoy"]),
     st.lists(
-        st.tuples(st.sampled_from(["put", "change", "remove", "rebuild"]), st.integers(0, 10**6)), max_size=8
+        st.tuples(
+            st.sampled_from(["put", "change", "remove", "rebuild", "sell out", "have again"]),
+            st.integers(0, 10**6),
+        ),
+        max_size=8,
     ),
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -124,9 +146,22 @@ def test_answers_are_those_of_todays_items(id_type, backend, changes):
             world.put(live, some, number)
         elif what == "remove" and len(ids) > 10:
             world.remove(live, some)
+        elif what == "sell out":  # also what is not listed (yet)
+            live.set_available([*some, world.unlisted], False)
+            world.sold_out |= {*some, world.unlisted}
+        elif what == "have again":
+            live.set_available(some, True)
+            world.sold_out -= {*some}
         elif what == "rebuild":
             live.rebuild().result(60)
             assert live.n_beside == 0
+        assert live.unavailable == world.sold_out
+        base, offered = live.offered()
+        bare = LiveRecommender(base).offered()
+        listed = {one for one in base.vocabulary.ids.to_pylist() if one in world.today} - set(live.beside())
+        nums = np.arange(len(base.vocabulary)) if offered is None else offered.nums
+        assert set(base.vocabulary.item_ids(nums)) == listed - world.sold_out
+        assert bare == (base, None)
         compare(live, world, number)
 
 

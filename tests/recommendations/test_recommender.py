@@ -17,7 +17,7 @@ from marketplace_cases import MARKETS, ROOMS, attribute_rows, best, make_catalog
 from item2vec.embeddings import ItemVectors
 from item2vec.errors import UnknownItemError, UsageError
 from item2vec.index import ItemIndex
-from item2vec.recommendations import QueryInfo, Recommender
+from item2vec.recommendations import ListRules, QueryInfo, Recommender
 
 MODES = ("similar", "next")
 
@@ -258,7 +258,9 @@ def test_bad_calls_are_refused(rec, case):
 
 
 def query_of(vectors, history, decay=0.5):
-    return sum(decay**age * vectors[item].astype(float) for age, item in enumerate(reversed(history)))
+    weights = [decay**age for age in range(len(history))]
+    rows = [vectors[item].astype(float) for item in reversed(history)]
+    return sum(weight * row for weight, row in zip(weights, rows, strict=True)) / sum(weights)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -271,7 +273,8 @@ def test_recommendations_equal_brute_force(exact, mode, filter_seen):
     ids, scores = exact.recommend(histories, N=15, mode=mode, filter_seen=filter_seen, decay=0.7)
     for row, history in enumerate(histories):
         allowed = [not (filter_seen and item in history) for item in vectors.ids]
-        truth = best(vectors, query_of(vectors, history, 0.7), mode, 15, allowed)
+        back = None if filter_seen else (history, 0.7)
+        truth = best(vectors, query_of(vectors, history, 0.7), mode, 15, allowed, back)
         assert ids[row].tolist() == truth[0]
         np.testing.assert_allclose(scores[row], truth[1], rtol=1e-6, atol=1e-7)
         single = exact.recommend(history, N=15, mode=mode, filter_seen=filter_seen, decay=0.7)
@@ -350,6 +353,7 @@ def test_a_saved_recommender_loads_without_the_training_libraries(with_trees, ca
     with_trees.index("next").save(tmp_path / "next")
     pq.write_table(items, tmp_path / "items.parquet")
     code = textwrap.dedent(f"""
+        import datetime
         import sys
         from pathlib import Path
         import pyarrow.parquet as pq
@@ -366,6 +370,8 @@ def test_a_saved_recommender_loads_without_the_training_libraries(with_trees, ca
         print(",".join(rec.similar_items("i0001", where=where)[0].tolist()))
         rec.recommend([["i0001", "i0002"], []], return_info=True)
         rec.scores([rec.vocabulary.nums(["i0001"])])
+        rec.vector_for({{"market": "Paris", "price": 80, "instant": True}})
+        rec.vector_for({{"market": "Paris", "listed": datetime.date(2020, 1, 1)}})
         write_similar_items(rec, root / "table", N=3)
         bad = {{"torch", "pandas", "sklearn", "numba", "duckdb"}} & set(sys.modules)
         assert not bad, bad
@@ -375,3 +381,37 @@ def test_a_saved_recommender_loads_without_the_training_libraries(with_trees, ca
     where = {"market": "Paris", "price": (50, None), "room_type": ["entire home"], "instant": True}
     assert done.stdout.strip().split(",") == with_trees.similar_items("i0001", where=where)[0].tolist()
     assert ItemVectors.load(tmp_path / "vectors").ids == vectors.ids
+
+
+def test_conditions_meet_columns_of_any_width():
+    vectors, _ = make_catalogue(n=30)
+    big = 2**63 + 1025
+    items = pa.table(
+        {
+            "item_id": vectors.vocabulary.ids,
+            "price": pa.array([10.1] * 30, pa.float32()),
+            "half": pa.array(np.full(30, 0.3, np.float16)),
+            "host": pa.array([big + (k % 2) for k in range(30)], pa.uint64()),
+        }
+    )
+    rec = Recommender(vectors, items=items)
+    one = vectors.ids[0]
+
+    def count(**where):
+        return len(rec.similar_items(one, N=30, where=where)[0])
+
+    assert count(price=10.1) == count(price=(0, 10.1)) == count(price=(10.1, 11)) == count(price=[10.1]) == 29
+    assert count(half=0.3) == 29
+    assert count(host=big) in (14, 15)
+    assert count(host=[big, big + 1]) == 29
+    assert count(host=(big + 1, None)) + count(host=big) == 29
+    assert count(host=-1) == count(host=0.5) == 0
+    ids, _ = rec.similar_items(one, N=30, rules=ListRules(at_most={"host": 2}))
+    assert len(ids) == 4
+
+
+@pytest.mark.parametrize("bad", [5.0, None, {"market": "Paris"}, "i0001", [[1.0], [1.0, 2.0]], ["a", "b"]])
+def test_what_is_no_vector_is_refused(bad):
+    vectors, _ = make_catalogue(n=30)
+    with pytest.raises(UsageError, match="vector"):
+        Recommender(vectors).similar_to(bad)

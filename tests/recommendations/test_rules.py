@@ -15,7 +15,8 @@ from marketplace_cases import attribute_rows, best, make_catalogue
 from item2vec.embeddings import ItemVectors
 from item2vec.errors import UsageError
 from item2vec.index import ItemIndex
-from item2vec.recommendations import ListRules, Recommender
+from item2vec.recommendations import ListRules, Recommender, lists
+from item2vec.vocabulary import Vocabulary
 
 TODAY = dt.date(2022, 6, 1)
 
@@ -122,7 +123,8 @@ def test_popularity_and_freshness_move_items_by_what_they_add(catalogue):
     query = vectors.ids[3]
     nearest, scores = rec.similar_items(query, N=100)
     nums = vectors.vocabulary.nums(nearest.tolist())
-    bonus = 0.3 * (1 - nums / (len(vectors.ids) - 1))
+    counts = vectors.vocabulary.counts
+    bonus = 0.3 * np.log1p(counts[nums]) / np.log1p(counts.max())
     expected = nearest[np.argsort(-(scores + bonus), kind="stable")[:10]]
     ids, _ = rec.similar_items(query, N=10, rules=ListRules(popularity=0.3))
     assert ids.tolist() == expected.tolist()
@@ -185,3 +187,45 @@ def test_rules_on_one_item_leave_nothing(catalogue):
     )
     ids, scores = Recommender(one).similar_items(one.ids[0], rules=ListRules(diversity=0.5))
     assert len(ids) == len(scores) == 0
+
+
+def test_caps_that_cannot_be_met_are_not_searched_for(monkeypatch):
+    """Three values and one of each: three is all there is, however many are asked."""
+    rng = np.random.default_rng(0)
+    n = 3000
+    vectors = ItemVectors(
+        Vocabulary(pa.array([f"i{k:05d}" for k in range(n)]), np.ones(n, np.int64)),
+        rng.standard_normal((n, 8)).astype(np.float32),
+    )
+    items = pa.table({"item_id": vectors.vocabulary.ids, "m": [k % 3 for k in range(n)]})
+    rec = Recommender(vectors, items=items)
+    asked = []
+    search = ItemIndex.search
+
+    def noting(self, queries, k, *rest, **more):
+        asked.append(k)
+        return search(self, queries, k, *rest, **more)
+
+    monkeypatch.setattr(ItemIndex, "search", noting)
+    ids, _ = rec.similar_items("i00000", N=10, rules=ListRules(at_most={"m": 1}))
+    assert len(ids) == 3
+    assert max(asked) < 300
+    monkeypatch.setattr(lists, "MAX_K", 500)  # what an index takes at most, in a larger catalogue
+    ids, _ = rec.similar_items("i00000", N=10, rules=ListRules(at_most={"m": 1}, min_score=-1.0))
+    assert len(ids) == 3
+    ids, _ = rec.similar_items("i00000", N=10, rules=ListRules(unique="m", min_score=0.99))
+    assert len(ids) == 0
+    assert max(asked) <= 501
+
+
+@pytest.mark.parametrize(
+    "bad", [{"at_most": ["m"]}, {"today": "2026-01-01"}, {"at_most": {"m": np.float64(1.5)}}]
+)
+def test_rules_of_the_wrong_kind_are_refused(bad):
+    with pytest.raises(UsageError, match=next(iter(bad))):
+        ListRules(**bad)
+
+
+def test_numpy_s_numbers_are_numbers():
+    rules = ListRules(min_score=np.float32(0.5), at_most={"m": np.int64(2)}, diversity=np.float64(0.1))
+    assert rules == ListRules(min_score=0.5, at_most={"m": 2}, diversity=0.1)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from item2vec.embeddings import ItemVectors
 
 MAX_K = 1_000_000
+MAX_POPULARITY = 10.0
+POPULARITY = 0.5
+"""Default weight of log(count) in the reading *next*."""
 
 
 def checked_k(k: int) -> int:
@@ -28,8 +31,8 @@ def checked_k(k: int) -> int:
     return number
 
 
-def check_settings(n_trees: int, n_links: int, search_k: int | None, seed: int) -> None:
-    """Refuse settings of trees and graphs that are out of range."""
+def check_settings(n_trees: int, n_links: int, search_k: int | None, seed: int, popularity: float) -> None:
+    """Refuse settings of trees, graphs and scores that are out of range."""
     for name, value, least, most in (
         ("n_trees", n_trees, 1, 1000),
         ("n_links", n_links, 2, 256),
@@ -38,17 +41,22 @@ def check_settings(n_trees: int, n_links: int, search_k: int | None, seed: int) 
     ):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
             raise UsageError(f"{name} must be a whole number from {least} to {most:,}, not {value!r}")
+    number = isinstance(popularity, int | float | np.floating) and not isinstance(popularity, bool)
+    if not number or not 0.0 <= popularity <= MAX_POPULARITY:
+        raise UsageError(f"popularity is a number from 0 to {MAX_POPULARITY:g}, not {popularity!r}")
 
 
 def check_shares(**shares: float) -> None:
-    """Refuse what is no share."""
+    """Refuse what is no share; a target of 0 is none."""
     for name, value in shares.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
             raise UsageError(f"{name} is a share from 0 to 1, not {value!r}")
+    if shares.get("recall") == 0:
+        raise UsageError("recall is a share above 0, not 0")
 
 
-def checked_table(vectors: ItemVectors, mode: str) -> npt.NDArray[np.float32]:
-    """Return the table that a reading searches, shape (n_items, d)."""
+def checked_table(vectors: ItemVectors, mode: str, popularity: float) -> npt.NDArray[np.float32]:
+    """Return the table that a reading searches: (n_items, d), or (n_items, d + 1) with offsets."""
     if mode not in MODES:
         raise UsageError(f"unknown mode {mode!r}; choose 'similar' or 'next'")
     table = vectors.vectors if mode == "similar" else vectors.context_vectors
@@ -56,4 +64,8 @@ def checked_table(vectors: ItemVectors, mode: str) -> npt.NDArray[np.float32]:
         raise UsageError("mode='next' needs output vectors and this model has none; use mode='similar'")
     if len(table) == 0:
         raise DataError("there are no items to index")
-    return np.asarray(table, np.float32)
+    table = np.asarray(table, np.float32)
+    if mode == "similar" or popularity == 0.0:
+        return table
+    offsets = popularity * np.log(np.maximum(vectors.vocabulary.counts, 1))
+    return np.column_stack([table, offsets.astype(np.float32)])

@@ -19,7 +19,7 @@ BACKENDS = {
 DISTRIBUTIONS = {"faiss": "'item2vec[faiss]'"}
 """What to install where it is not called as the library is."""
 SEARCH_K_FOR = 10
-"""`search_k` is meant for this many results and grows with more."""
+"""`search_k` is meant for this many results, an item's own entry besides, and grows with more."""
 SURPLUS = 16
 """Candidates beyond the wanted ones: room to see whether a tie runs past the last place."""
 
@@ -56,7 +56,7 @@ class Backend(Protocol):
 
     @property
     def search_range(self) -> tuple[int, int]:
-        """Least and largest `search_k` that are of use; beyond the largest a scan is faster."""
+        """Least `search_k` that is of use, and the effort from which on a scan is faster."""
 
     def with_search_k(self, search_k: int) -> Self:
         """Return the same index, searched more or less thoroughly."""
@@ -97,4 +97,4 @@ def resolve_backend(name: str) -> type[Backend]:
 
 def effort_for(search_k: int, k: int) -> int:
     """Return how thoroughly to search for `k` results: `search_k` as it is for few, more for many."""
-    return -(-search_k * max(k, SEARCH_K_FOR) // SEARCH_K_FOR)
+    return -(-search_k * max(k - 1, SEARCH_K_FOR) // SEARCH_K_FOR)

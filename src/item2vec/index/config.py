@@ -15,7 +15,7 @@ class IndexConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = ("similar", "next")
-    """Readings to index: ``similar`` (cosine of input vectors), ``next`` (input·output inner product)."""
+    """Readings to index: ``similar`` (cosine of input vectors), ``next`` (product, and popularity)."""
     backend: Literal["annoy", "exact", "hnsw"] = "annoy"
     """What proposes candidates: trees, a scan of the whole table, or a graph (needs ``faiss-cpu``)."""
     n_trees: Annotated[int, Field(ge=1, le=1000)] = 50
@@ -29,5 +29,8 @@ class IndexConfig(BaseModel):
     """Recall@10 that the effort is chosen for."""
     min_recall: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
     """The build fails when the measured recall@10 is below this."""
-    n_links: Annotated[int, Field(ge=2, le=256)] = 16
+    n_links: Annotated[int, Field(ge=2, le=256)] = 32
     """HNSW: links per item; more links cost memory and raise recall."""
+    neighbours: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Neighbours per item that are found beforehand, in the first of `modes`: look-ups by id then read a row.
+    Takes 8 bytes each on disk; 0 makes no table."""

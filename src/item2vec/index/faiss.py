@@ -16,8 +16,10 @@ from item2vec.index.backends import SURPLUS, Candidates, effort_for
 
 FILE = "graph.faiss"
 hnsw_library: Any = faiss  # what the type stubs of faiss leave out
-EF_CONSTRUCTION = 100
+EF_CONSTRUCTION = 200
 """Candidates held while an item is linked: more make a better graph, in proportionally more time."""
+WIDEST, ITEMS_PER_CANDIDATE = 256, 256
+"""A scan is faster than holding this many candidates, or one for so many items in a large catalogue."""
 
 
 class HnswIndex:
@@ -48,8 +50,9 @@ class HnswIndex:
 
     @property
     def search_range(self) -> tuple[int, int]:
-        """Least and largest `search_k` that are of use."""
-        return min(16, self._graph.ntotal), int(self._graph.ntotal)
+        """From a node and its links to where a scan is faster, at the latest a full visit."""
+        n_items = int(self._graph.ntotal)
+        return min(16, n_items), min(n_items, max(WIDEST, n_items // ITEMS_PER_CANDIDATE))
 
     def with_search_k(self, search_k: int) -> Self:
         """Return the same graph, searched with so many candidates in hand for up to 10 results."""

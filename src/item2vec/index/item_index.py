@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.errors import CorruptArtifactError, DataError, RunError, UsageError
+from item2vec.errors import RunError, UsageError
 from item2vec.index import storage
-from item2vec.index.arguments import check_settings, check_shares, checked_k, checked_table
-from item2vec.index.backends import Backend, resolve_backend
+from item2vec.index.arguments import POPULARITY, check_settings, check_shares, checked_k, checked_table
+from item2vec.index.backends import resolve_backend
 from item2vec.index.exact import ExactIndex
 from item2vec.index.identity import id_ranks, ids_digest
 from item2vec.index.item_set import ItemSet, item_set
-from item2vec.index.recall import SAMPLE, K, measure_recall
+from item2vec.index.recall import SAMPLE, K, RecallProbe
+from item2vec.index.saved import open_searcher
 from item2vec.index.search import Neighbours, Searcher
 from item2vec.index.space import Mode, Space
-from item2vec.index.tuning import cheapest_search
+from item2vec.index.tuning import measured_search
 
 if TYPE_CHECKING:
     from item2vec.embeddings import ItemVectors
@@ -35,8 +37,7 @@ class ItemIndex:
     """
 
     def __init__(self, searcher: Searcher, facts: dict[str, Any]) -> None:
-        self._searcher = searcher
-        self._facts = facts
+        self._searcher, self._facts = searcher, facts
 
     @classmethod
     def build(
@@ -49,19 +50,19 @@ class ItemIndex:
         seed: int = 1,
         recall: float = 0.99,
         min_recall: float = 0.9,
-        n_links: int = 16,
+        n_links: int = 32,
+        popularity: float = POPULARITY,
     ) -> ItemIndex:
         """Index item vectors and measure recall@10 against exact search.
 
-        The effort per query is the least that reaches `recall`; what was tried on the way is the recall curve
-        in the saved index's description.
+        The effort per query is the least that reaches `recall`; the curve of what was tried is saved with it.
 
         Parameters
         ----------
         vectors : ItemVectors
             ``vocabulary``, ``vectors`` (n_items, d) and, for ``mode="next"``, ``context_vectors``.
         mode : {"similar", "next"}
-            Cosine among input vectors, or inner product of an input vector with the output vectors.
+            Cosine among input vectors, or product of an input with the output vectors, and popularity.
         backend : {"annoy", "exact", "hnsw"}
             Where candidates come from: trees, a scan, a graph (``pip install item2vec[faiss]``).
         n_trees : int
@@ -72,11 +73,16 @@ class ItemIndex:
         seed : int
             Of trees, graph, and the sample on which recall is measured.
         recall : float
-            Recall@10 to reach, in (0, 1]; ends where a scan would be faster.
+            Recall@10 to reach, in (0, 1]. Where the effort that it takes costs more than a scan of all items,
+            queries are scans.
         min_recall : float
             Least recall@10 that is acceptable.
         n_links : int
             Links per item in HNSW's graph.
+        popularity : float
+            Read as *next*, a score is the inner product plus `popularity` times log(count), of 1 where there
+            is none. With noise in proportion to count^x products tend to log P(b | a) / count(b)^x (Levy &
+            Goldberg, NIPS 2014): x makes up for it once training has converged, less before.
 
         Raises
         ------
@@ -87,37 +93,31 @@ class ItemIndex:
         RunError
             If recall@10 stays below `min_recall`.
         """
-        table = checked_table(vectors, mode)
-        check_settings(n_trees, n_links, search_k, seed)
+        check_settings(n_trees, n_links, search_k, seed, popularity)
+        popularity = 0.0 if mode == "similar" else float(popularity)
+        table = checked_table(vectors, mode, popularity)
         check_shares(recall=recall, min_recall=min_recall)
-        space = Space.from_table(mode, table, vectors.vocabulary.item_ids)
+        space = Space.from_table(mode, table, vectors.vocabulary.item_ids, popularity > 0)
         options: dict[str, Any] = {"n_trees": n_trees, "n_links": n_links, "search_k": search_k, "seed": seed}
         built = resolve_backend(backend).build(space.points, **options)
         searcher = Searcher(space, id_ranks(vectors.vocabulary), built, ExactIndex(space.points))
-        index = cls(searcher, {"backend": backend, "ids_sha256": ids_digest(vectors.vocabulary)})
-        index._measure(np.asarray(vectors.vectors), seed, recall if search_k is None else None)
+        facts: dict[str, Any] = {"backend": backend, "popularity": popularity}
+        facts["ids_sha256"] = ids_digest(vectors.vocabulary)
+        sample = 1 if built.exact else SAMPLE
+        probe = RecallProbe(cls(searcher, facts), np.asarray(vectors.vectors), sample=sample, seed=seed)
+        chosen, facts["recall"] = measured_search(
+            built,
+            lambda one: probe.recall(cls(replace(searcher, backend=one), facts)),
+            recall if search_k is None else None,
+        )
+        facts["recall"] |= {"k": K, "sample": probe.n_queries}
+        index = cls(replace(searcher, backend=chosen), facts)
         if index.recall < min_recall:
             raise RunError(
                 f"the {backend} index ({mode}) has recall@{K} {index.recall:.3f}, below {min_recall=};"
                 f" raise {'n_links' if backend == 'hnsw' else 'n_trees'} or search_k, or use backend='exact'"
             )
         return index
-
-    def _measure(self, input_vectors: npt.NDArray[np.float32], seed: int, target: float | None) -> None:
-        """Record recall, with the cheapest search that reaches `target`, or with the one that was given."""
-
-        def recall_of(backend: Backend) -> float:
-            self._searcher = replace(self._searcher, backend=backend)
-            return 1.0 if backend.exact else measure_recall(self, input_vectors, seed=seed)
-
-        backend = self._searcher.backend
-        if target is None or backend.exact:
-            recall = recall_of(backend)
-            curve = [{**backend.settings, "recall": recall}]
-        else:
-            backend, recall, curve = cheapest_search(backend, recall_of, target)
-        self._searcher = replace(self._searcher, backend=backend)
-        self._facts["recall"] = {"k": K, "sample": min(SAMPLE, self.n_items), "value": recall, "curve": curve}
 
     @property
     def mode(self) -> Mode:
@@ -141,13 +141,33 @@ class ItemIndex:
 
     @property
     def vector_size(self) -> int:
-        """Dimensions of a query vector."""
-        return int(self._searcher.space.table.shape[1])
+        """Numbers per query vector."""
+        return self._searcher.space.vector_size
+
+    @property
+    def space(self) -> Space:
+        """The table that is searched, and the unit vectors that stand for it."""
+        return self._searcher.space
+
+    @property
+    def id_rank(self) -> npt.NDArray[np.int32]:
+        """Each item's place among the ids in ascending order, which decides between equal scores."""
+        return self._searcher.id_rank
+
+    @property
+    def popularity(self) -> float:
+        """Weight of an item's log(count) in its score."""
+        return float(self._facts["popularity"])
 
     @property
     def recall(self) -> float:
         """Recall@10 measured at build."""
         return float(self._facts["recall"]["value"])
+
+    @property
+    def recall_facts(self) -> dict[str, Any]:
+        """How: ``k, sample, target, value``, and the ``curve`` of what was tried."""
+        return deepcopy(self._facts["recall"])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -170,9 +190,9 @@ class ItemIndex:
         UsageError
             If ids or vectors differ.
         """
-        table = checked_table(vectors, self.mode)
+        table = checked_table(vectors, self.mode, self.popularity)
         same_ids = self._facts["ids_sha256"] == ids_digest(vectors.vocabulary)
-        if not same_ids or not np.array_equal(table, self._searcher.space.table):
+        if not (same_ids and np.array_equal(table, self._searcher.space.table)):
             raise UsageError(f"the {self.mode} index was built from other vectors; build it from these")
 
     def query(
@@ -181,7 +201,7 @@ class ItemIndex:
         k: int = 10,
         allowed: npt.NDArray[np.bool_] | ItemSet | None = None,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Return the first two parts of :meth:`search`, (n_queries, k) each, padded with −1 and −inf."""
+        """Return the first two parts of :meth:`search`, (n_queries, k) each."""
         return self.search(query_vectors, k, allowed)[:2]
 
     def search(
@@ -276,17 +296,5 @@ class ItemIndex:
         description = storage.read_description(folder, verify)
         if description.get("kind", "index") != "index":
             raise UsageError(f"{folder} holds {description['kind']} and no index")
-        n_items, mode = description["n_items"], description["mode"]
-        table = storage.map_array(folder / "vectors.npy", np.float32, (n_items, description["vector_size"]))
-        id_rank = storage.map_array(folder / "id_rank.npy", np.int32, (n_items,))
-        if id_rank.min() < 0 or (np.bincount(id_rank, minlength=n_items) != 1).any():
-            raise CorruptArtifactError(
-                f"{folder / 'id_rank.npy'} is no order of {n_items} items; build the index again"
-            )
-        try:
-            space = Space.from_table(mode, table)
-        except DataError as error:
-            raise CorruptArtifactError(f"{folder / 'vectors.npy'} is damaged: {error}") from error
-        backend = resolve_backend(description["backend"]).load(folder, space.points, description["settings"])
-        facts = {key: description[key] for key in ("backend", "ids_sha256", "recall")}
-        return cls(Searcher(space, id_rank, backend, ExactIndex(space.points)), facts)
+        facts = {key: description[key] for key in ("backend", "popularity", "ids_sha256", "recall")}
+        return cls(open_searcher(folder, description), facts)

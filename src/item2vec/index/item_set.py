@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from item2vec.errors import UsageError
+
+FEW_GATHERED = 25_000
+"""So many rows are worth a table of their own, and the memory."""
 
 
 class ItemSet:
@@ -21,6 +25,7 @@ class ItemSet:
 
     def __init__(self, mask: npt.NDArray[np.bool_]) -> None:
         self.mask = mask
+        self._within: WeakKeyDictionary[ItemSet, ItemSet] = WeakKeyDictionary()
         self._gathered: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
 
     @cached_property
@@ -35,19 +40,34 @@ class ItemSet:
         return f"ItemSet({len(self):,} of {len(self.mask):,} items)"
 
     def rows_of(self, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the items' rows of a table, one after the other; those of the last table are kept.
+        """Return the items' rows of a table, one after the other; those of the last table are kept if few.
 
         So a filter that is asked again and again, as a market is, has a small table of its own to scan.
         """
+        if len(self) > FEW_GATHERED:
+            return points[self.nums]
         kept = self._gathered
         if kept is None or kept[0] is not points:
             kept = self._gathered = (points, points[self.nums])
         return kept[1]
 
+    def within(self, other: ItemSet) -> ItemSet:
+        """Return the items that are in both sets; made once for a set that is asked again."""
+        both = self._within.get(other)
+        if both is None:
+            both = self._within[other] = ItemSet(self.mask & other.mask)
+        return both
+
     def without(self, nums: npt.NDArray[np.int32]) -> ItemSet:
         """Return this set less some items."""
         mask = self.mask.copy()
         mask[nums] = False
+        return ItemSet(mask)
+
+    def with_items(self, nums: npt.NDArray[np.int32]) -> ItemSet:
+        """Return this set and some items more."""
+        mask = self.mask.copy()
+        mask[nums] = True
         return ItemSet(mask)
 
 

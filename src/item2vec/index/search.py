@@ -8,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.index.backends import Backend, Candidates
+from item2vec.index.backends import SEARCH_K_FOR, Backend, Candidates, effort_for
 from item2vec.index.exact import ExactIndex
-from item2vec.index.item_set import ItemSet
+from item2vec.index.item_set import FEW_GATHERED, ItemSet
 from item2vec.index.space import Space
 
-FEW_ALLOWED, FEW_GATHERED = 5_000, 25_000
+FEW_ALLOWED = 5_000
 """A filter that leaves this many items is answered by a scan: faster than asking trees for a surplus. More
-where they are less than a quarter of all, as then only their own rows are scanned."""
+(:data:`FEW_GATHERED`) where they are less than a quarter of all, as then only their own rows are scanned."""
+MEASURED = SEARCH_K_FOR + 1
+"""Results per query, an item's own entry among them, when the effort is chosen."""
 
 
 class Neighbours(NamedTuple):
@@ -26,7 +28,7 @@ class Neighbours(NamedTuple):
     item_nums : ndarray of int32, shape (n_queries, k)
         Best first; equal scores by id ascending; padded with −1.
     scores : ndarray of float32, shape (n_queries, k)
-        Cosine (``similar``) or inner product (``next``); padded with −inf.
+        Cosine (``similar``) or inner product and popularity (``next``); padded with −inf.
     exact : ndarray of bool, shape (n_queries,)
         Whether a query was answered by exact search.
     """
@@ -82,7 +84,10 @@ class Searcher:
             return None
         surplus = 1.0 if n_allowed == n_items else 1.2
         fetch = int(np.ceil(surplus * wanted * n_items / n_allowed))
-        return fetch if 4 * fetch < n_items else None
+        effort = effort_for(self.backend.settings["search_k"], fetch)
+        # The effort was chosen for so many results; where those are scanned, nothing is known of fewer.
+        many = 4 * max(fetch, MEASURED) >= n_items
+        return None if many or effort >= self.backend.search_range[1] else fetch
 
     def _place(
         self, answer: Neighbours, queries: npt.NDArray[np.float64], found: Candidates, wanted: int

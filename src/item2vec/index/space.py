@@ -28,28 +28,36 @@ class Space:
 
     ``similar`` ranks by the cosine to input vectors: a point is the vector over its norm. ``next`` ranks by
     the inner product with output vectors; with M the largest norm, the point (v', √(M² − ‖v'‖²)) / M has
-    length 1 and its cosine to (q, 0) orders items as q·v' does (Bachrach et al., RecSys 2014).
+    length 1 and its cosine to (q, 0) orders items as q·v' does (Bachrach et al., RecSys 2014). Where every
+    item has an offset that is added to its product, it is a further number of v', met by a 1 behind q.
 
     Attributes
     ----------
     mode : {"similar", "next"}
-    table : ndarray of float32, shape (n_items, d)
-        Input vectors (``similar``) or output vectors (``next``): what scores are computed from.
+    table : ndarray of float32, shape (n_items, d) or (n_items, d + 1)
+        Input vectors (``similar``) or output vectors (``next``), offsets behind them: what scores are
+        computed from.
     norms : ndarray of float64, shape (n_items,)
-    points : ndarray of float32, shape (n_items, d) or (n_items, d + 1)
+    points : ndarray of float32, as wide as the table or one wider
         Unit vectors in item-number order.
+    has_offsets : bool
     """
 
     mode: Mode
     table: npt.NDArray[np.float32]
     norms: npt.NDArray[np.float64]
     points: npt.NDArray[np.float32]
+    has_offsets: bool = False
 
     @classmethod
     def from_table(
-        cls, mode: Mode, table: npt.NDArray[np.float32], names: Names = np.ndarray.tolist
+        cls,
+        mode: Mode,
+        table: npt.NDArray[np.float32],
+        names: Names = np.ndarray.tolist,
+        has_offsets: bool = False,
     ) -> Space:
-        """Check a table, shape (n_items, d), and derive its points; `names` turns item numbers into ids.
+        """Check a table and derive its points; `names` turns item numbers into ids.
 
         Raises
         ------
@@ -58,7 +66,7 @@ class Space:
         """
         norms = checked_norms(table, "item", names)
         longest = norms.max()
-        if longest == 0.0:
+        if longest == 0.0 or (has_offsets and not table[:, :-1].any()):
             raise DataError("every vector is zero: the model is untrained; fit it before indexing")
         if mode == "similar":
             zero = np.flatnonzero(norms == 0.0)
@@ -71,10 +79,15 @@ class Space:
         points = np.empty((len(table), table.shape[1] + 1), np.float32)
         points[:, :-1] = table / longest
         points[:, -1] = np.sqrt(np.maximum(0.0, 1.0 - (norms / longest) ** 2))
-        return cls(mode, table, norms, points)
+        return cls(mode, table, norms, points, has_offsets)
+
+    @property
+    def vector_size(self) -> int:
+        """Numbers per query vector, d."""
+        return int(self.table.shape[1]) - self.has_offsets
 
     def checked_queries(self, queries: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return query vectors, shape (n_queries, d), as float64, or refuse them.
+        """Return query vectors, shape (n_queries, d), as float64 and as wide as the table, or refuse them.
 
         Raises
         ------
@@ -84,7 +97,7 @@ class Space:
             If a query is zero, not finite or too long.
         """
         array = np.asarray(queries)
-        dimensions = self.table.shape[1]
+        dimensions = self.vector_size
         if array.ndim != 2 or array.shape[1] != dimensions or array.dtype.kind not in "fiu":
             raise UsageError(
                 f"query vectors have shape {array.shape} and dtype {array.dtype};"
@@ -94,7 +107,9 @@ class Space:
         if len(zero):
             rows = _some(zero, np.ndarray.tolist)
             raise DataError(f"zero query vectors (query row {rows}) have no neighbours; leave them out")
-        return array.astype(np.float64)
+        checked = np.ones((len(array), self.table.shape[1]), np.float64)
+        checked[:, :dimensions] = array
+        return checked
 
     def query_points(self, queries: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """Return the unit vectors that stand for checked queries, float32 of the points' width."""

@@ -18,7 +18,7 @@ from item2vec.artifacts.durable import fsync_path
 from item2vec.errors import CorruptArtifactError, SourceError, UsageError
 
 FORMAT = "item2vec-index"
-VERSION = 1
+VERSION = 2
 DESCRIPTION = "index.json"
 
 

@@ -15,6 +15,18 @@ FINEST = 1.25
 """Two efforts this near each other are not told apart any further."""
 
 
+def measured_search(
+    backend: Backend, recall_of: Callable[[Backend], float], target: float | None
+) -> tuple[Backend, dict[str, Any]]:
+    """Return the cheapest search that reaches a recall, or the one there is; ``target, value, curve``."""
+    if target is None or backend.exact:
+        recall = recall_of(backend)
+        curve = [{**backend.settings, "recall": recall}]
+    else:
+        backend, recall, curve = cheapest_search(backend, recall_of, target)
+    return backend, {"target": target, "value": recall, "curve": curve}
+
+
 def cheapest_search(
     backend: Backend, recall_of: Callable[[Backend], float], target: float
 ) -> tuple[Backend, float, list[dict[str, Any]]]:
@@ -26,8 +38,8 @@ def cheapest_search(
     recall_of : callable (Backend) -> float
         Measures; called some ten times.
     target : float
-        Recall in [0, 1], to be reached with some safety. Where the largest effort stays below it, that effort
-        is returned.
+        Recall in [0, 1], to be reached with some safety; at the latest by a scan, which the end of the
+        backend's `search_range` stands for.
 
     Returns
     -------
@@ -45,7 +57,7 @@ def cheapest_search(
 
     low, high = 0, least
     while not reaches(high) and high < most:
-        low, high = high, min(2 * high, most)
+        low, high = high, 2 * high if 2 * FINEST * high < most else most
     while low and tried[high][1] >= target and high > FINEST * low:
         middle = round(math.sqrt(low * high))
         low, high = (low, middle) if reaches(middle) else (middle, high)

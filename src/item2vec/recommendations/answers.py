@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class QueryInfo:
         Ids in the query, history, ``items`` and ``filter_items`` that the model does not know.
     reason : str or None
         Why there are fewer results than asked for.
+    future_events : int
+        Events of a :class:`UserHistory` that lie after the moment of the question, and were left out.
     """
 
     path: str
@@ -45,6 +47,7 @@ class QueryInfo:
     n_candidates: int
     unknown_ids: int
     reason: str | None
+    future_events: int = 0
 
 
 def is_one_id(value: Any) -> bool:
@@ -60,6 +63,9 @@ def id_list(values: Any, vocabulary: Vocabulary, name: str) -> list[ItemId]:
     UsageError
         If it is not a collection, or holds something that is no id of this vocabulary's type.
     """
+    wanted = str if vocabulary.id_type == "string" else int
+    if isinstance(values, list) and set(map(type, values)) <= {wanted}:
+        return list(values)
     if isinstance(values, pa.Array | pa.ChunkedArray):
         values = values.to_pylist()
     elif isinstance(values, np.ndarray):
@@ -67,7 +73,6 @@ def id_list(values: Any, vocabulary: Vocabulary, name: str) -> list[ItemId]:
     if not isinstance(values, Iterable) or isinstance(values, str | bytes | dict):
         raise UsageError(f"{name} must be a list of item ids")
     ids = [value.item() if isinstance(value, np.generic) else value for value in values]
-    wanted = str if vocabulary.id_type == "string" else int
     for value in ids:
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise UsageError(
@@ -101,6 +106,8 @@ class Asked:
         Unknown ids of each query.
     rules : bool
         Whether rules may have struck out more.
+    future : sequence of int
+        Events of each user that come after the question.
     """
 
     N: int
@@ -108,10 +115,11 @@ class Asked:
     hidden: list[npt.NDArray[np.int32] | None]
     missing: list[int]
     rules: bool = False
+    future: Sequence[int] = ()
 
 
 def query_infos(
-    index: ItemIndex, found: Neighbours, asked: Asked, looked_up: bool = False
+    index: ItemIndex, found: Neighbours, asked: Asked, looked_up: Sequence[bool] | None = None
 ) -> list[QueryInfo]:
     """Tell how each query was answered; `found` are the answers of the searched ones, in their order."""
     infos, answered = [], 0
@@ -123,21 +131,17 @@ def query_infos(
             infos.append(QueryInfo("none", 0, 0, n_unknown, why))
             continue
         nums, exact = found.item_nums[answered], found.exact[answered]
+        in_table = looked_up is not None and looked_up[answered]
         answered += 1
         n_hidden = len(own) if mask is None else int(np.count_nonzero(mask[own]))
         n_left, n_results = allowed.n_allowed - n_hidden, int(np.count_nonzero(nums >= 0))
         path = (
-            "none"
-            if allowed.n_allowed == 0
-            else "table"
-            if looked_up
-            else "exact"
-            if exact
-            else index.backend
+            "none" if allowed.n_allowed == 0 else "table" if in_table else "exact" if exact else index.backend
         )
         reason = _why_short(asked, n_results, n_left, index.n_items)
         infos.append(QueryInfo(path, n_results, n_left, n_unknown, reason))
-    return infos
+    late = asked.future or [0] * len(infos)
+    return [replace(info, future_events=n) if n else info for info, n in zip(infos, late, strict=True)]
 
 
 def _why_short(asked: Asked, n_results: int, n_left: int, n_items: int) -> str | None:

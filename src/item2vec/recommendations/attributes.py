@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from item2vec.arrow import arrow_numbers, arrow_values
+from item2vec.arrow import arrow_array, arrow_floats, arrow_numbers, arrow_texts, arrow_values
 from item2vec.errors import DataError, UsageError
 from item2vec.vocabulary import ItemId, Vocabulary
 
@@ -62,6 +62,11 @@ class ItemAttributes:
         """The columns one can filter on."""
         return [name for name in self._items.column_names if name != "item_id"]
 
+    @property
+    def table(self) -> pa.Table:
+        """The item table as it was given."""
+        return self._items
+
     def column(self, name: str) -> Column:
         """Return a column in item-number order, prepared for filtering.
 
@@ -97,10 +102,11 @@ class ItemAttributes:
                 known = ", ".join(self.names) or "none"
                 raise UsageError(f"unknown attribute {unknown[0]!r} of item {item_id!r}; there are: {known}")
         try:
-            return pa.Table.from_pylist(
-                [{"item_id": item_id, **row} for item_id, row in rows.items()], schema=self._items.schema
-            )
-        except (pa.ArrowException, TypeError, ValueError) as error:
+            whole = [{"item_id": item_id, **row} for item_id, row in rows.items()]
+            schema = self._items.schema
+            columns = [arrow_array([row.get(one.name) for row in whole], one.type) for one in schema]
+            return pa.Table.from_arrays(columns, schema=schema)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise UsageError(f"an attribute does not fit its column: {error}") from error
 
     def mask(self, where: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
@@ -136,9 +142,21 @@ class Column:
         values: npt.NDArray[Any],
         known: npt.NDArray[np.bool_],
         codes: dict[str, int],
+        width: type[np.floating[Any]] | None = None,
     ) -> None:
+        self.width = width  # of numbers that were rounded: a condition is rounded as they were
         self.name, self.kind, self.values, self.known, self.codes = name, kind, values, known, codes
         self._texts = list(codes)  # in the order of their codes
+
+    @cached_property
+    def n_values(self) -> int:
+        """Distinct known values."""
+        return len(np.unique(self.values[self.known]))
+
+    @cached_property
+    def n_unknown(self) -> int:
+        """Items without a value."""
+        return int(np.count_nonzero(~self.known))
 
     def objects(self, nums: npt.NDArray[np.int32]) -> npt.NDArray[np.object_]:
         """Return the values of some items as they compare with those of other tables; None where unknown."""
@@ -169,6 +187,17 @@ class Column:
         met = self.known & (self.values == self._value(condition))
         return met
 
+    def one(self, value: Any) -> pa.Array:
+        """Return a value as a column of one row, numbers as float64; refused as a condition would be."""
+        own = self._value(value)
+        if self.kind == TEXT:
+            return arrow_texts([value])
+        if self.kind == TIME:
+            return arrow_numbers(np.array([own], np.int64)).cast(pa.timestamp("us"))
+        if self.kind == FLAG:
+            return arrow_numbers(np.array([own], np.int32)).cast(pa.bool_())
+        return arrow_floats(np.array([max(-1e308, min(own, 1e308))], np.float64))  # Python's go further
+
     def _between(self, ends: tuple[Any, ...]) -> npt.NDArray[np.bool_]:
         if self.kind not in (NUMBER, TIME):
             raise UsageError(
@@ -195,8 +224,8 @@ class Column:
         if self.kind == FLAG and isinstance(value, bool):
             return value
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if self.kind == NUMBER and is_number and not math.isnan(value):
-            return value
+        if self.kind == NUMBER and is_number and value == value:
+            return value if self.width is None else float(self.width(value))
         if self.kind == TIME and isinstance(value, dt.date):
             return _microseconds(value)
         raise UsageError(f"{self.name} is {self.kind} and cannot be compared with {value!r}")
@@ -217,9 +246,12 @@ def _prepare(name: str, array: pa.Array) -> Column:
         )
     if pa.types.is_signed_integer(kind) or kind in (pa.uint8(), pa.uint16(), pa.uint32()):
         return Column(name, NUMBER, arrow_values(array.cast(pa.int64()), np.int64), known, codes)
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_unsigned_integer(kind):
+    if pa.types.is_unsigned_integer(kind):
+        return Column(name, NUMBER, arrow_values(array, np.uint64), known, codes)
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         numbers = arrow_values(array.cast(pa.float64()), np.float64)
-        return Column(name, NUMBER, numbers, known & ~np.isnan(numbers), codes)
+        width = np.float32 if kind == pa.float32() else np.float16 if kind == pa.float16() else None
+        return Column(name, NUMBER, numbers, known & ~np.isnan(numbers), codes, width)
     if pa.types.is_temporal(kind) and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
         moments = arrow_values(array.cast(pa.timestamp("us"), safe=False), np.int64)
         return Column(name, TIME, moments, known, codes)

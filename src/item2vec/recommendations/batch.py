@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from item2vec.arrow import arrow_numbers
-from item2vec.errors import UsageError
-from item2vec.index import ItemSet
+from item2vec.errors import MissingDependencyError, UsageError
 from item2vec.index.arguments import checked_k
 from item2vec.index.space import Mode
-from item2vec.recommendations.history import drop, history_vectors
-from item2vec.recommendations.lookup import DECAY
-from item2vec.recommendations.neighbour_table import EXACT_UP_TO, QUERIES
-from item2vec.recommendations.parts import Format, PartCounts, PartsJob, write_parts
+from item2vec.recommendations.batch_tables import BatchTable, SimilarItems, UserLists
+from item2vec.recommendations.config import BatchEngine
+from item2vec.recommendations.neighbour_table import EXACT_UP_TO
+from item2vec.recommendations.parts import Format, MadeParts, PartsJob, write_parts
 from item2vec.recommendations.recommender import Recommender
-from item2vec.recommendations.user_histories import Histories, histories_of
+from item2vec.recommendations.user_histories import histories_of
 
 if TYPE_CHECKING:
     from item2vec.sessions import Sessions
@@ -63,6 +61,7 @@ def write_similar_items(
     market_column: str = "market",
     exact_up_to: int = EXACT_UP_TO,
     format: Format = "parquet",
+    engine: BatchEngine = "local",
     show_progress: bool = False,
 ) -> BatchSummary:
     """Write the similar items of every item in parts.
@@ -89,6 +88,10 @@ def write_similar_items(
         Largest catalogue that is searched exactly rather than through the index's backend.
     format : {"parquet", "csv"}
         In CSV a text that a spreadsheet would take for a formula has an apostrophe before it.
+    engine : {"local", "spark"}
+        What makes the parts: this process, or the workers of the active Spark session (of a local one if
+        there is none), where item2vec is installed. This process writes the files, which are the same to the
+        byte.
     show_progress : bool
 
     Raises
@@ -99,21 +102,10 @@ def write_similar_items(
     n_items, N, partition_rows = len(rec.vocabulary), checked_k(N), checked_k(partition_rows)
     markets = _market_codes(rec, market_column) if same_market else None
     exact = n_items <= exact_up_to
-
-    def make(part: int) -> tuple[pa.Table, PartCounts]:
-        start = part * partition_rows
-        targets = np.arange(start, min(start + partition_rows, n_items), dtype=np.int32)
-        found = _empty(len(targets), N)
-        for rows, allowed in _batches(targets, markets):
-            answer = rec.similar_nums(targets[rows], N, allowed, mode, exact=exact)
-            found[0][rows], found[1][rows] = answer.item_nums, answer.scores
-        ids = rec.vocabulary.ids.take(arrow_numbers(targets))
-        return _to_table(rec, ("target_item_id", ids), *found)
-
+    table = SimilarItems(rec, N, partition_rows, mode, exact, markets)
     settings = [1, N, mode, partition_rows, exact]
     fingerprint = _fingerprint(rec, mode, settings, [] if markets is None else [markets])
-    job = PartsJob(fingerprint, -(-n_items // partition_rows), make, format, "similar items")
-    return _run(Path(out_dir), job, n_items, show_progress)
+    return _run(Path(out_dir), table, (fingerprint, format, engine), show_progress)
 
 
 def write_recommendations(
@@ -126,10 +118,11 @@ def write_recommendations(
     partition_rows: int = 10_000,
     filter_seen: bool = True,
     where: Mapping[str, Any] | None = None,
-    decay: float = DECAY,
+    decay: float | None = None,
     max_clicks: int = 50,
     exact_up_to: int = EXACT_UP_TO,
     format: Format = "parquet",
+    engine: BatchEngine = "local",
     show_progress: bool = False,
 ) -> BatchSummary:
     """Write recommendations for every user in parts, resumable like :func:`write_similar_items`.
@@ -153,6 +146,8 @@ def write_recommendations(
     exact_up_to : int
         As in :func:`write_similar_items`.
     format : {"parquet", "csv"}
+    engine : {"local", "spark"}
+        As in :func:`write_similar_items`.
     show_progress : bool
 
     Raises
@@ -165,49 +160,35 @@ def write_recommendations(
     how = (mode, decay, filter_seen, len(rec.vocabulary) <= exact_up_to)
     allowed = rec.allowed(where).items
 
-    def make(part: int) -> tuple[pa.Table, PartCounts]:
-        stop = min((part + 1) * partition_rows, len(users))
-        found = _empty(stop - part * partition_rows, N)
-        for start in range(part * partition_rows, stop, QUERIES):
-            rows = np.arange(start, min(start + QUERIES, stop))
-            _recommend(rec, users, rows, allowed, how, found, part * partition_rows)
-        ids = users.user_ids.slice(part * partition_rows, len(found[0]))
-        return _to_table(rec, ("user_id", ids), *found)
-
-    settings = [1, "users", N, partition_rows, max_clicks, *how]
-    data: list[npt.NDArray[Any]] = [users.items, users.offsets, *([] if allowed is None else [allowed.mask])]
+    mask = None if allowed is None else allowed.mask
+    table = UserLists(rec, users, N, partition_rows, mode, how[3], filter_seen, decay, mask)
+    rates = None if filter_seen else rec.vectors.repeats
+    settings = [2, "users", N, partition_rows, max_clicks, *how, astuple(rec.scoring), rates]
+    data: list[npt.NDArray[Any]] = [users.items, users.offsets, *([] if mask is None else [mask])]
     fingerprint = _fingerprint(rec, mode, settings, data, users.user_ids.to_pylist())
-    job = PartsJob(fingerprint, -(-len(users) // partition_rows), make, format, "recommendations")
-    return _run(Path(out_dir), job, len(users), show_progress)
+    return _run(Path(out_dir), table, (fingerprint, format, engine), show_progress)
 
 
-def _recommend(
-    rec: Recommender,
-    users: Histories,
-    rows: npt.NDArray[np.int64],
-    allowed: ItemSet | None,
-    how: tuple[Mode, float, bool, bool],
-    found: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]],
-    first: int,
-) -> None:
-    """Fill the rows of some users."""
-    mode, decay, filter_seen, exact = how
-    clicks = [users.clicks(row) for row in rows.tolist()]
-    queries = history_vectors(clicks, rec.vectors.vectors, decay)
-    known = np.flatnonzero(queries.any(axis=1))
-    if not len(known):
-        return
-    seen = [np.unique(clicks[k]) if filter_seen else clicks[k][:0] for k in known.tolist()]
-    N, n_items = found[0].shape[1], len(rec.vocabulary)
-    k = min(N + max(map(len, seen)), n_items)
-    answer = drop(rec.index(mode).search(queries[known], k, allowed, exact=exact), seen, N)
-    found[0][rows[known] - first], found[1][rows[known] - first] = answer.item_nums, answer.scores
-
-
-def _run(folder: Path, job: PartsJob, n_targets: int, show_progress: bool) -> BatchSummary:
+def _run(
+    folder: Path, table: BatchTable, how: tuple[str, Format, BatchEngine], show_progress: bool
+) -> BatchSummary:
+    fingerprint, form, engine = how
+    if engine not in get_args(BatchEngine):
+        raise UsageError(f"engine is 'local' or 'spark', not {engine!r}")
+    made: MadeParts | None = None
+    if engine == "spark":
+        try:
+            from item2vec.recommendations.spark_parts import parts_on_spark
+        except ImportError as error:
+            raise MissingDependencyError(
+                "engine='spark' needs PySpark: pip install 'item2vec[spark]'"
+            ) from error
+        made = partial(parts_on_spark, table, form, fingerprint)
+    n_parts = -(-table.n_targets // table.partition_rows)
+    job = PartsJob(fingerprint, n_parts, table.make, form, table.kind, made)
     n_written, totals = write_parts(folder, job, show_progress)
     n_rows, n_short, n_empty = totals.tolist()
-    return BatchSummary(job.n_parts, n_written, job.n_parts - n_written, n_rows, n_targets, n_short, n_empty)
+    return BatchSummary(n_parts, n_written, n_parts - n_written, n_rows, table.n_targets, n_short, n_empty)
 
 
 def _fingerprint(
@@ -229,43 +210,3 @@ def _market_codes(rec: Recommender, column: str) -> npt.NDArray[np.int64]:
     _, codes = np.unique(market.values, return_inverse=True)
     known: npt.NDArray[np.int64] = np.where(market.known, codes, -1).astype(np.int64)
     return known
-
-
-def _batches(
-    targets: npt.NDArray[np.int32], markets: npt.NDArray[np.int64] | None
-) -> Iterator[tuple[npt.NDArray[np.int64], ItemSet | None]]:
-    """Yield positions of targets to search together, with the items they may get."""
-    if markets is None:
-        for start in range(0, len(targets), QUERIES):
-            yield np.arange(start, min(start + QUERIES, len(targets))), None
-        return
-    codes = markets[targets]
-    for code in np.unique(codes[codes >= 0]).tolist():
-        rows, allowed = np.flatnonzero(codes == code), ItemSet(markets == code)
-        for start in range(0, len(rows), QUERIES):
-            yield rows[start : start + QUERIES], allowed
-
-
-def _empty(n: int, N: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    return np.full((n, N), -1, np.int32), np.full((n, N), -np.inf, np.float32)
-
-
-def _to_table(
-    rec: Recommender,
-    targets: tuple[str, pa.Array],
-    nums: npt.NDArray[np.int32],
-    scores: npt.NDArray[np.float32],
-) -> tuple[pa.Table, PartCounts]:
-    """Return the lists of some targets as rows, best first, and what there is to count."""
-    filled = nums >= 0
-    lengths = filled.sum(axis=1)
-    counts = PartCounts(int(lengths.sum()), int((lengths < nums.shape[1]).sum()), int((lengths == 0).sum()))
-    name, ids = targets
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    columns = [
-        ids.take(arrow_numbers(rows)),
-        rec.vocabulary.ids.take(arrow_numbers(nums[filled])),
-        arrow_numbers(scores[filled]),
-        arrow_numbers((np.nonzero(filled)[1] + 1).astype(np.int32)),
-    ]
-    return pa.Table.from_arrays(columns, names=[name, "item_id", "score", "rank"]), counts

@@ -89,6 +89,8 @@ class Calendar:
 def _days(column: pa.ChunkedArray) -> npt.NDArray[np.int32]:
     """Return dates as days since 1970, int32."""
     dates = one_array(column)
+    if pa.types.is_integer(dates.type):  # 20261224, or days since when?
+        raise DataError("the calendar's date is a number; give dates, or texts such as 2026-12-24")
     if dates.null_count:
         raise DataError(f"{dates.null_count:,} rows of the calendar have no date; leave them out")
     try:

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import math
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -15,7 +16,6 @@ import pyarrow as pa
 
 from item2vec.embeddings.vector_files import new_file, new_files
 from item2vec.errors import MissingDependencyError, UsageError
-from item2vec.index.arguments import checked_table
 from item2vec.index.space import Mode, Space
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ _SQL_TYPES = (
 def save_qdrant(rec: Recommender, path: str | Path, mode: Mode = "similar") -> None:
     """Write requests for Qdrant's ``PUT /collections/NAME/points``, one per line, 500 points each.
 
-    A point has the item's number as its id, a unit vector (distance *Dot*; the query of ``mode="next"`` is an
-    input vector with a 0 behind it), and ``item_id`` and the attributes as its payload.
+    A point has the item's number as its id, a unit vector (distance *Dot*), and ``item_id`` and the
+    attributes as its payload. The query of ``mode="next"`` is an input vector (or a weighted mean of some)
+    with a 1 and a 0 behind it, or with the 0 alone where the recommender's scoring has a popularity of 0.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ def save_milvus(rec: Recommender, path: str | Path, mode: Mode = "similar") -> N
 
     Vectors are as in :func:`save_qdrant` (metric *IP*).
     """
+    _check_names(rec)
     with new_file(path) as temporary, open(temporary, "w", encoding="utf-8") as out:
         out.write('{"rows": [')
         for num, vector, row in _rows(rec, mode):
@@ -141,7 +143,7 @@ def save_faiss(rec: Recommender, folder: str | Path, mode: Mode = "similar") -> 
 
 
 def _space(rec: Recommender, mode: Mode) -> Space:
-    return Space.from_table(mode, checked_table(rec.vectors, mode), rec.vocabulary.item_ids)
+    return rec.index(mode).space
 
 
 def _rows(rec: Recommender, mode: Mode) -> Iterator[tuple[int, list[float], dict[str, Any]]]:
@@ -160,20 +162,37 @@ def _rows(rec: Recommender, mode: Mode) -> Iterator[tuple[int, list[float], dict
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it; NaN is unknown."""
+    """Return a value as JSON has it; NaN is unknown, what JSON does not know is text."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value.isoformat() if isinstance(value, dt.date | dt.datetime) else value
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dt.date | dt.datetime | dt.time):
+        return value.isoformat()
+    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
+
+
+def _check_names(rec: Recommender) -> None:
+    """Refuse attributes that are called as the export's own columns."""
+    taken = {"item_num", "vector"} & set(() if rec.attributes is None else rec.attributes.names)
+    if taken:
+        name = min(taken)
+        raise UsageError(f"the item table has a column {name}, as the exported one does; rename it")
 
 
 def _sql_columns(rec: Recommender) -> dict[str, str]:
     if rec.attributes is None:
         return {}
+    _check_names(rec)
     schema = rec.attributes.rows(np.zeros(0, np.int32)).schema
     columns = {}
     for name in rec.attributes.names:
-        if name in ("item_num", "vector"):
-            raise UsageError(f"the item table has a column {name}, as the exported one does; rename it")
         kind = schema.field(name).type
         if pa.types.is_nested(kind):
             continue

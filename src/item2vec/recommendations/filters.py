@@ -11,6 +11,7 @@ import numpy as np
 
 from item2vec.errors import UsageError
 from item2vec.index import ItemSet
+from item2vec.index.item_set import item_set
 from item2vec.recommendations.answers import id_list
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Filters:
     def __call__(
         self,
         where: Mapping[str, Any] | None,
-        items: Sequence[ItemId] | None,
+        items: Sequence[ItemId] | ItemSet | None,
         filter_items: Sequence[ItemId] | None,
     ) -> AllowedItems:
         """Combine conditions, an allow list and a deny list.
@@ -75,7 +76,11 @@ class Filters:
         """
         allowed = None if where is None else self.compiled(where)
         n_items, n_unknown = len(self.vocabulary), 0
-        if items is not None:
+        if isinstance(items, ItemSet):
+            chosen = item_set(items, n_items)
+            assert chosen is not None
+            allowed = chosen if allowed is None else allowed.within(chosen)
+        elif items is not None:
             nums = self.vocabulary.nums(id_list(items, self.vocabulary, "items"))
             listed = np.zeros(n_items, np.bool_)
             listed[nums[nums >= 0]] = True

@@ -1,12 +1,10 @@
-"""Click histories: told apart, summed to query vectors, and kept out of their own recommendations."""
+"""Click histories: told apart, and kept out of their own recommendations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from item2vec.errors import UsageError
@@ -24,31 +22,6 @@ def split_histories(histories: Any, vocabulary: Vocabulary) -> tuple[bool, list[
     if flat or not len(rows) or is_one_id(rows[0]):
         return True, [id_list(rows, vocabulary, "the history")]
     return False, [id_list(row, vocabulary, f"history {number}") for number, row in enumerate(rows)]
-
-
-def history_vectors(
-    histories: Sequence[npt.NDArray[np.int32]], input_vectors: npt.NDArray[np.float32], decay: float
-) -> npt.NDArray[np.float64]:
-    """Sum each history's input vectors, the latest click with weight 1 and each earlier one with `decay`
-    times less.
-
-    Returns
-    -------
-    ndarray of float64, shape (len(histories), d)
-        Zero for an empty history.
-
-    Raises
-    ------
-    UsageError
-        If `decay` is not in (0, 1].
-    """
-    if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0.0 < decay <= 1.0:
-        raise UsageError(f"decay must be in (0, 1], not {decay!r}")
-    sums = np.zeros((len(histories), input_vectors.shape[1]), np.float64)
-    for row, nums in enumerate(histories):
-        weights = float(decay) ** np.arange(len(nums) - 1, -1, -1)
-        sums[row] = weights @ np.asarray(input_vectors[nums], np.float64)
-    return sums
 
 
 def drop(found: Neighbours, unwanted: Any, N: int) -> Neighbours:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,42 @@ EXACT_UP_TO = 200_000
 """Catalogues up to this size are searched exactly: in batches that is as fast as trees and misses nothing."""
 
 
+def table_first(
+    table: NeighbourTable | None,
+    item_nums: npt.NDArray[np.int32],
+    N: int,
+    allowed: ItemSet | None,
+    search: Callable[[npt.NDArray[np.int64]], Neighbours],
+) -> tuple[Neighbours, list[bool]]:
+    """Read what a table holds of several items, and search for the others at once.
+
+    Parameters
+    ----------
+    table : NeighbourTable, optional
+    item_nums : ndarray of int32, shape (n,)
+    N : int
+    allowed : ItemSet, optional
+    search : callable (places) -> Neighbours
+        The N nearest of the items at some places, without the items themselves.
+
+    Returns
+    -------
+    (neighbours, looked_up) : Neighbours, list of bool
+    """
+    places = np.arange(len(item_nums))
+    rows = [None if table is None else table.lookup(num, N, allowed) for num in item_nums.tolist()]
+    looked_up = [row is not None for row in rows]
+    if not any(looked_up):
+        return search(places), looked_up
+    blocks = [row for row in rows if row is not None]
+    order = [places[looked_up]]
+    if not all(looked_up):
+        order.append(places[np.logical_not(looked_up)])
+        blocks.append(search(order[-1]))
+    back = np.argsort(np.concatenate(order))
+    return Neighbours(*(np.concatenate(part)[back] for part in zip(*blocks, strict=True))), looked_up
+
+
 class NeighbourTable:
     """The nearest items of every item of one index, best first, without itself.
 
@@ -37,6 +74,8 @@ class NeighbourTable:
         Padded with −inf.
     index_fingerprint : str
         :attr:`ItemIndex.fingerprint` of the index that was asked.
+    exact : bool
+        Whether the neighbours were found by scans, so that none is missing.
     """
 
     def __init__(
@@ -45,9 +84,10 @@ class NeighbourTable:
         item_nums: npt.NDArray[np.int32],
         scores: npt.NDArray[np.float32],
         index_fingerprint: str,
+        exact: bool,
     ) -> None:
         self.mode, self.item_nums, self.scores = mode, item_nums, scores
-        self.index_fingerprint = index_fingerprint
+        self.index_fingerprint, self.exact = index_fingerprint, exact
 
     @classmethod
     def build(
@@ -66,14 +106,15 @@ class NeighbourTable:
         n_items = len(rec.vocabulary)
         width = min(checked_k(width), max(n_items - 1, 1))
         nums, scores = np.empty((n_items, width), np.int32), np.empty((n_items, width), np.float32)
-        exact = n_items <= EXACT_UP_TO
+        index = rec.index(mode)
+        exact = n_items <= EXACT_UP_TO or index.backend == "exact"
         with tqdm(total=n_items, unit="item", desc="neighbours", disable=not show_progress) as bar:
             for start in range(0, n_items, QUERIES):
                 rows = np.arange(start, min(start + QUERIES, n_items), dtype=np.int32)
                 found = rec.similar_nums(rows, width, mode=mode, exact=exact)
                 nums[rows], scores[rows] = found.item_nums, found.scores
                 bar.update(len(rows))
-        return cls(mode, nums, scores, rec.index(mode).fingerprint)
+        return cls(mode, nums, scores, index.fingerprint, exact)
 
     def __len__(self) -> int:
         return len(self.item_nums)
@@ -105,7 +146,20 @@ class NeighbourTable:
         return Neighbours(
             np.pad(nums[:N], (0, missing), constant_values=-1)[None] if missing else nums[None, :N],
             np.pad(scores[:N], (0, missing), constant_values=-np.inf)[None] if missing else scores[None, :N],
-            np.ones(1, np.bool_),
+            np.full(1, self.exact),
+        )
+
+    def rows(self, item_nums: npt.NDArray[np.int32], N: int) -> Neighbours | None:
+        """Return the N nearest items of several items, None where the rows do not reach so far."""
+        n_others = max(len(self) - 1, 0)
+        if N > self.width < n_others:
+            return None
+        nums, scores = self.item_nums[item_nums, :N], self.scores[item_nums, :N]
+        missing = ((0, 0), (0, max(0, N - self.width)))
+        return Neighbours(
+            np.pad(nums, missing, constant_values=-1),
+            np.pad(scores, missing, constant_values=-np.inf),
+            np.full(len(item_nums), self.exact),
         )
 
     def save(self, path: str | Path) -> None:
@@ -129,6 +183,7 @@ class NeighbourTable:
             "n_items": len(self),
             "width": self.width,
             "index_fingerprint": self.index_fingerprint,
+            "exact": self.exact,
         }
 
     @classmethod
@@ -151,7 +206,7 @@ class NeighbourTable:
         shape = (stated["n_items"], stated["width"])
         nums = storage.map_array(folder / "neighbours.npy", np.int32, shape)
         scores = storage.map_array(folder / "scores.npy", np.float32, shape)
-        return cls(stated["mode"], nums, scores, stated["index_fingerprint"])
+        return cls(stated["mode"], nums, scores, stated["index_fingerprint"], stated["exact"])
 
     def check_index(self, fingerprint: str) -> None:
         """Refuse an index other than the one that the neighbours come from."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,13 +19,14 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from item2vec.errors import UsageError
+from item2vec.errors import LockedRunError, UsageError
 
 Format = Literal["parquet", "csv"]
 JOB = b"item2vec.job"
 PART = b"item2vec.part"
-FORMULA = r"^([=+\-@\t\r])"
-"""What a spreadsheet takes for a formula at the start of a text (OWASP, CSV injection)."""
+FORMULA = r"^([=+\-@\t\r\n＝＋－＠'])"
+"""What a spreadsheet takes for a formula at the start of a text (OWASP, CSV injection), wide forms too; and
+the apostrophe itself, or two texts would become one."""
 
 
 class PartCounts(NamedTuple):
@@ -32,6 +35,11 @@ class PartCounts(NamedTuple):
     n_rows: int
     n_short: int
     n_empty: int
+
+
+MadePart = tuple[int, "pa.Buffer", PartCounts]
+MadeParts = Callable[[list[int]], Generator[MadePart]]
+"""Makes some parts and gives each one's number, file and counts, in any order."""
 
 
 class PartsJob(NamedTuple):
@@ -46,6 +54,8 @@ class PartsJob(NamedTuple):
     format : {"parquet", "csv"}
     what : str
         For the progress bar.
+    made : callable, optional
+        Makes the parts elsewhere; by default `make` does, here.
     """
 
     fingerprint: str
@@ -53,6 +63,7 @@ class PartsJob(NamedTuple):
     make: Callable[[int], tuple[pa.Table, PartCounts]]
     format: Format
     what: str
+    made: MadeParts | None = None
 
 
 def write_parts(folder: Path, job: PartsJob, show_progress: bool) -> tuple[int, npt.NDArray[np.int64]]:
@@ -61,23 +72,74 @@ def write_parts(folder: Path, job: PartsJob, show_progress: bool) -> tuple[int, 
     Raises
     ------
     UsageError
-        If the folder holds parts of another job.
+        If the folder holds parts of another job, or is none.
+    LockedRunError
+        If another process writes there.
     """
     if job.format not in ("parquet", "csv"):
         raise UsageError(f"format is 'parquet' or 'csv', not {job.format!r}")
-    folder.mkdir(parents=True, exist_ok=True)
+    with _one_writer(folder):
+        return _write_missing(folder, job, show_progress)
+
+
+@contextmanager
+def _one_writer(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it; the kernel frees it when a writer dies."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"{folder} is no folder ({error.strerror}); choose another folder") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise LockedRunError(f"{folder} is being written by another process; wait for it") from error
+    finally:
+        os.close(handle)
+
+
+def _write_missing(folder: Path, job: PartsJob, show_progress: bool) -> tuple[int, npt.NDArray[np.int64]]:
     door: Any = _Parquet if job.format == "parquet" else _Csv
     _refuse_foreign_parts(folder, job, door)
-    n_written, totals = 0, np.zeros(len(PartCounts._fields), np.int64)
-    for part in tqdm(range(job.n_parts), desc=job.what, unit="part", disable=not show_progress):
-        path = folder / _part_name(part, job.format)
-        counts = door.intact_counts(path, part)
-        if counts is None:
+    totals = np.zeros(len(PartCounts._fields), np.int64)
+    places = [folder / _part_name(part, job.format) for part in range(job.n_parts)]
+    with tqdm(total=job.n_parts, desc=job.what, unit="part", disable=not show_progress) as bar:
+        missing = []
+        for part, path in enumerate(places):
+            counts = door.intact_counts(path, part)
+            if counts is None:
+                missing.append(part)
+            else:
+                totals += counts
+                bar.update()
+        with closing((job.made or _made_here(job))(missing)) as made:
+            for part, body, counts in made:
+                door.write(places[part], body, job.fingerprint, {"part": part, **counts._asdict()})
+                totals += counts
+                bar.update()
+    return len(missing), totals
+
+
+def _made_here(job: PartsJob) -> MadeParts:
+    def made(parts: list[int]) -> Generator[MadePart]:
+        for part in parts:
             table, counts = job.make(part)
-            door.write(path, table, job.fingerprint, {"part": part, **counts._asdict()})
-            n_written += 1
-        totals += counts
-    return n_written, totals
+            yield part, encoded(table, job.format, job.fingerprint, part, counts), counts
+
+    return made
+
+
+def encoded(table: pa.Table, form: Format, fingerprint: str, part: int, counts: PartCounts) -> pa.Buffer:
+    """Return the bytes of a part's file."""
+    sink = pa.BufferOutputStream()
+    if form == "parquet":
+        stated = json.dumps({"part": part, **counts._asdict()}).encode()
+        table = table.replace_schema_metadata({JOB: fingerprint.encode(), PART: stated})
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    else:
+        pacsv.write_csv(_harmless(table), sink)
+    return sink.getvalue()
 
 
 def _part_name(part: int, form: str) -> str:
@@ -140,9 +202,8 @@ class _Parquet:
         return counts if number == part and n_rows == counts.n_rows else None
 
     @staticmethod
-    def write(path: Path, table: pa.Table, fingerprint: str, stated: dict[str, int]) -> None:
-        table = table.replace_schema_metadata({JOB: fingerprint.encode(), PART: json.dumps(stated).encode()})
-        _replace(path, lambda file: pq.write_table(table, file, compression="zstd", write_page_checksum=True))
+    def write(path: Path, body: pa.Buffer, fingerprint: str, stated: dict[str, int]) -> None:
+        _replace(path, lambda file: file.write(body))
 
 
 class _Csv:
@@ -167,16 +228,16 @@ class _Csv:
         try:
             if stated is None or _sha256(path) != stated["sha256"] or stated["part"] != part:
                 return None
+            return PartCounts(*(stated[name] for name in PartCounts._fields))
         except (OSError, KeyError):
             return None
-        return PartCounts(*(stated[name] for name in PartCounts._fields))
 
     @staticmethod
-    def write(path: Path, table: pa.Table, fingerprint: str, stated: dict[str, int]) -> None:
+    def write(path: Path, body: pa.Buffer, fingerprint: str, stated: dict[str, int]) -> None:
         path.with_suffix(".json").unlink(missing_ok=True)
-        _replace(path, lambda file: pacsv.write_csv(_harmless(table), file))
-        body = {"job": fingerprint, **stated, "sha256": _sha256(path)}
-        _replace(path.with_suffix(".json"), lambda file: file.write(json.dumps(body).encode()))
+        _replace(path, lambda file: file.write(body))
+        description = {"job": fingerprint, **stated, "sha256": _sha256(path)}
+        _replace(path.with_suffix(".json"), lambda file: file.write(json.dumps(description).encode()))
 
 
 def _harmless(table: pa.Table) -> pa.Table:

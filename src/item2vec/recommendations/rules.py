@@ -14,6 +14,7 @@ import numpy.typing as npt
 from item2vec.errors import UsageError
 from item2vec.index.arguments import MAX_K
 from item2vec.recommendations.attributes import TIME
+from item2vec.recommendations.user_events import DAY_US
 
 if TYPE_CHECKING:
     from item2vec.embeddings import ItemVectors
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 Caps = Sequence[tuple[npt.NDArray[np.object_], int]]
 POOL_PER_RESULT, LEAST_POOL = 10, 100
 """Candidates that rules choose from, per wanted result and at least; more where rules strike out too many."""
-DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class ListRules:
     Attributes
     ----------
     min_score : float, optional
-        Leave out what scores less (a cosine, or an inner product for ``mode="next"``); lists may get short.
+        Leave out what scores less (a cosine; for ``mode="next"`` an inner product and popularity); lists may
+        get short.
     diversity : float
         0 ranks by score alone. Above, each place goes to the item with the largest ``(1 − diversity) · score
         − diversity · (largest cosine to the items chosen before)``, maximal marginal relevance (Carbonell &
@@ -45,8 +46,8 @@ class ListRules:
         Column that names one and the same listing under several ids: one of each comes back, and none that is
         the query's own.
     popularity : float
-        Added to a score for the most clicked item, nothing for the least, in between by rank; negative to
-        help rare items.
+        Added to a score for the most clicked item, nothing for one without clicks, in between by
+        log(1 + clicks in training); negative to help rare items.
     freshness : float
         Added to a score for an item of today, half of it after `half_life_days`, and so on.
     fresh_column : str
@@ -67,6 +68,14 @@ class ListRules:
     today: dt.date | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.at_most, Mapping):
+            raise UsageError(f"at_most is a mapping of column to number, not {self.at_most!r}")
+        caps = {column: _python(most) for column, most in self.at_most.items()}
+        object.__setattr__(self, "at_most", caps)
+        if self.today is not None and not isinstance(self.today, dt.date):
+            raise UsageError(f"today is a date, not {self.today!r}")
+        for name in ("diversity", "popularity", "freshness", "half_life_days", "min_score"):
+            object.__setattr__(self, name, _python(getattr(self, name)))
         for name in ("diversity", "popularity", "freshness", "half_life_days", "min_score"):
             value = getattr(self, name)
             if name == "min_score" and value is None:
@@ -123,6 +132,8 @@ class CompiledRules:
     rules : ListRules
     vectors : ItemVectors
     attributes : ItemAttributes or None
+    largest_count : int, optional
+        Clicks of the most clicked item; by default of these.
 
     Raises
     ------
@@ -130,7 +141,14 @@ class CompiledRules:
         If a rule needs a column that is not there.
     """
 
-    def __init__(self, rules: ListRules, vectors: ItemVectors, attributes: ItemAttributes | None) -> None:
+    def __init__(
+        self,
+        rules: ListRules,
+        vectors: ItemVectors,
+        attributes: ItemAttributes | None,
+        *,
+        largest_count: int | None = None,
+    ) -> None:
         if not isinstance(rules, ListRules):
             raise UsageError(f"rules are ListRules(...), not {type(rules).__name__}")
         if attributes is None and (rules.at_most or rules.unique is not None or rules.freshness):
@@ -139,9 +157,20 @@ class CompiledRules:
         self._caps = [_column(attributes, name) for name in rules.at_most]
         self._twins = None if rules.unique is None else _column(attributes, rules.unique)
         self._vectors = np.asarray(vectors.vectors)
+        self._counts = vectors.vocabulary.counts
+        self._largest = largest_count
         self._fresh = None if not rules.freshness else _column(attributes, rules.fresh_column)
         if self._fresh is not None and self._fresh.kind != TIME:
             raise UsageError(f"freshness needs dates, and {rules.fresh_column} is {self._fresh.kind}")
+
+    @property
+    def most(self) -> int:
+        """Items that the caps leave at most, however many are asked."""
+        caps = zip(self._caps, self.rules.at_most.values(), strict=True)
+        bounds = [one.n_values * most + one.n_unknown for one, most in caps]
+        if self._twins is not None:
+            bounds.append(self._twins.n_values + self._twins.n_unknown)
+        return min(bounds, default=MAX_K)
 
     def features(self, nums: npt.NDArray[np.int32]) -> Features:
         """Look up what the rules ask of some items."""
@@ -156,8 +185,10 @@ class CompiledRules:
 
     def _bonus(self, nums: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
         rules = self.rules
-        # Items are numbered by clicks, the most clicked first.
-        bonus = rules.popularity * (1.0 - nums / max(len(self._vectors) - 1, 1))
+        bonus = np.zeros(len(nums))
+        if rules.popularity:
+            largest = int(self._counts.max(initial=0)) if self._largest is None else self._largest
+            bonus += rules.popularity * np.log1p(self._counts[nums]) / max(np.log1p(largest), 1e-12)
         if self._fresh is not None:
             today = rules.today or dt.datetime.now(dt.UTC).date()
             days = (today - dt.date(1970, 1, 1)).days - self._fresh.values[nums] / DAY_US
@@ -260,3 +291,8 @@ def _varied(
 def _column(attributes: ItemAttributes | None, name: str) -> Column:
     assert attributes is not None
     return attributes.column(name)
+
+
+def _python(value: Any) -> Any:
+    """Return one of numpy's numbers as Python's."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,4 +1,4 @@
-"""A vector for an item that is not listed yet: the mean of those it shares most with."""
+"""A vector for an item that is not listed yet, as cold start gives one to a listing without clicks."""
 
 from __future__ import annotations
 
@@ -8,48 +8,57 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from item2vec.errors import UsageError
 from item2vec.recommendations.attributes import NUMBER
 
 if TYPE_CHECKING:
-    from item2vec.embeddings import ItemVectors
+    from item2vec.embeddings import ColdStart, ItemVectors
     from item2vec.recommendations.attributes import ItemAttributes
-
-NEAR = 0.1
-"""Two numbers agree when they differ by less than this share."""
+    from item2vec.vocabulary import ItemId
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a vector comes from.
+    """Where a vector comes from; see :class:`~item2vec.ColdStart` for the tiers.
 
     Attributes
     ----------
+    tier : str
+        ``"nearest"``, ``"attributes"`` or ``"market"``.
     n_items : int
         Items it is the mean of.
     shared : tuple of str
         The attributes that all of these share with the item, in the order they were given.
     n_attributes : int
         Attributes that were given.
+    donors : tuple of ids
+        The items: all of the nearest, the first ten by id that share most attributes, none for a market.
+    farthest_miles : float or None
+        Distance of the farthest; of the nearest only.
     """
 
+    tier: str
     n_items: int
     shared: tuple[str, ...]
     n_attributes: int
+    donors: tuple[ItemId, ...] = ()
+    farthest_miles: float | None = None
 
 
 def vector_for(
-    attributes: Mapping[str, Any], items: ItemAttributes | None, vectors: ItemVectors
+    attributes: Mapping[str, Any], items: ItemAttributes | None, cold_start: ColdStart | None
 ) -> tuple[npt.NDArray[np.float32], Provenance]:
-    """Return the mean of the unit vectors of the items that share the most attributes.
+    """Return the vector that cold start gives an item of which some attributes are known.
 
     Parameters
     ----------
     attributes : mapping of column to value
-        What is known of the item; numbers agree within 10 %.
+        What is known of the item.
     items : ItemAttributes or None
-    vectors : ItemVectors
+    cold_start : ColdStart or None
+        Fitted on the same items.
 
     Returns
     -------
@@ -58,26 +67,40 @@ def vector_for(
     Raises
     ------
     UsageError
-        If there is no item table, nothing is given, a column is unknown, or no item shares anything.
+        If there is no item table, nothing is given, a column is unknown, a value does not fit it, or no item
+        shares anything.
     """
-    if items is None:
+    if items is None or cold_start is None:
         raise UsageError("attributes need the item table: Recommender(vectors, items=table)")
     if not isinstance(attributes, Mapping) or not attributes:
         raise UsageError("give what is known of the item, as {'market': 'Paris', 'price': 80}")
-    agrees = np.stack([_agrees(items, name, value) for name, value in attributes.items()])
-    n_shared = agrees.sum(axis=0)
-    most = int(n_shared.max())
-    if most == 0:
+    columns = {name: _one_value(items, name, value) for name, value in attributes.items()}
+    found = cold_start.embed(pa.table(columns))
+    (row,) = found.provenance.to_pylist()
+    if row["tier"] == "none":
         raise UsageError(
             f"no item shares any of {dict(attributes)!r}; there is nothing to take a vector from"
         )
-    like = np.flatnonzero(n_shared == most)
-    shared = tuple(name for name, same in zip(attributes, agrees, strict=True) if same[like].all())
-    return mean_of(np.asarray(vectors.vectors), like), Provenance(len(like), shared, len(attributes))
+    shared = tuple(name for name in attributes if name in row["shared"])
+    miles, donors = row["farthest_miles"], tuple(row["donors"])
+    return found.vectors[0], Provenance(row["tier"], row["n_donors"], shared, len(attributes), donors, miles)
+
+
+def cold_start_of(items: ItemAttributes, vectors: ItemVectors) -> ColdStart:
+    """Return cold start, fitted; a price or a coordinate that is no number is an attribute like others."""
+    from item2vec.embeddings import ColdStart
+
+    numbers = ("price", "latitude", "longitude")
+    is_number = {name: name in items.names and items.column(name).kind == NUMBER for name in numbers}
+    columns = {f"{name}_column": name if is_number[name] else "" for name in numbers}
+    return ColdStart(**columns).fit(vectors, items.table)
 
 
 def mean_of(table: npt.NDArray[np.float32], nums: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return the mean of some rows, each brought to length 1, float32 (d,).
+    """Return the mean direction of some rows, as long as these are on average, float32 (d,).
+
+    Each row counts alike in the direction. The length matters where popularity is added to a product: one row
+    is answered as its item is.
 
     Raises
     ------
@@ -88,14 +111,13 @@ def mean_of(table: npt.NDArray[np.float32], nums: npt.NDArray[np.int64]) -> npt.
         raise UsageError("a mean needs at least one item")
     rows = table[nums].astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    mean: npt.NDArray[np.float32] = (rows / np.maximum(norms, 1e-30)).mean(axis=0).astype(np.float32)
+    direction = (rows / np.maximum(norms, 1e-30)).mean(axis=0)
+    mean: npt.NDArray[np.float32] = (direction * norms.mean()).astype(np.float32)
     return mean
 
 
-def _agrees(items: ItemAttributes, name: str, value: Any) -> npt.NDArray[np.bool_]:
+def _one_value(items: ItemAttributes, name: str, value: Any) -> pa.Array:
     column = items.column(name)
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if column.kind == NUMBER and is_number:
-        near = NEAR * abs(float(value))
-        return column.holds((float(value) - near, float(value) + near))
-    return column.holds(value)
+    if isinstance(value, tuple | list | set | frozenset | np.ndarray):
+        raise UsageError(f"{name} is one value of the item, not {value!r}")
+    return column.one(value)

@@ -1,0 +1,1 @@
+"""What a user did in the last two weeks, and of what type they are, as eight features of a ranker."""
