@@ -121,8 +121,8 @@ DESCRIBING = [
     fault(
         "chance counts the item itself",
         NEIGHBOURS,
-        "group_sizes[group_nums] - 1, pair_sizes[pair_nums.ravel()] - 1",
-        "group_sizes[group_nums], pair_sizes[pair_nums.ravel()]",
+        "counts.append(sizes[nums.ravel()] - itself)",
+        "counts.append(sizes[nums.ravel()])",
         "probes::test_agreement_against_brute_force_and_chance",
     ),
     fault(

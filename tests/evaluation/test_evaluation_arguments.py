@@ -423,11 +423,14 @@ def test_a_result_of_the_long_term_shows_its_main_figures():
     found = evaluate_long_term(
         {"popular": Popularity().fit(STAYS)}, STAYS.take([1]), ITEMS, train=STAYS, n_bootstrap=5
     )
-    title, head, row = repr(found).splitlines()
+    title, head, row, about = repr(found).splitlines()
     assert "3 stays of 1 users" in title
+    assert "listing_type is a snapshot" in about
     assert head.split() == ["scorer", "Recall@20", "MRR@20", "type", "accuracy"]
     assert row.split()[0] == "popular"
     assert str(found.scorers["popular"].type_accuracy) in row
+    title, head, row = found.slice_table("repeat").splitlines()
+    assert head.split() == ["scorer", "repeat", "(0)", "new", "(3)"]
 
 
 def test_a_booked_rank_shows_its_main_figures():

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from item2vec.embeddings.places import coordinates, kilometres
 from item2vec.errors import DataError
 from item2vec.evaluation import probe
-from item2vec.evaluation.probes.geography import _another, coordinates, geography, kilometres
+from item2vec.evaluation.probes.geography import _another, geography
 from item2vec.evaluation.probes.neighbours import unit_rows
 from item2vec.vocabulary import Vocabulary
 

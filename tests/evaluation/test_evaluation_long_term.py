@@ -62,7 +62,8 @@ def rank(score, others):
 
 
 def referee(scorer, test, first, table, k, ranked_items):
-    """Yield per case: user, stays before, listing rank, type rank or None (no word about types)."""
+    """Yield per case: user, stays before, listing rank, type rank or None (no word about types), market,
+    whether the listing was booked before."""
     market = dict(zip(table["item_id"].to_pylist(), table["market"].to_pylist(), strict=True))
     kind = dict(zip(table["item_id"].to_pylist(), table["listing_type"].to_pylist(), strict=True))
     ids = scorer.vocabulary.ids.to_pylist()
@@ -86,7 +87,7 @@ def referee(scorer, test, first, table, k, ranked_items):
                 if kind[target] in best:
                     type_rank = rank(best[kind[target]], [best[t] for t in best if t != kind[target]])
             user = test.user_ids[s].as_py() if test.user_ids is not None else s
-            yield user, place, found, type_rank
+            yield user, place, found, type_rank, market[target], target in stays[:place]
 
 
 def mean(values):
@@ -117,15 +118,21 @@ def test_agreement_with_a_referee_in_plain_python(seed, k, has_users):
         assert result["n_typed"] == sum(case[3] is not None for case in cases)
         assert result["n_typed_users"] == len({case[0] for case in cases if case[3] is not None})
         assert sum(one["n_targets"] for one in result["support"]) == result["n_typed"]
-        for length, chosen in {
+        slices = {
             None: cases,
-            "0": [case for case in cases if case[1] == 0],
-            "1": [case for case in cases if case[1] == 1],
-            "2+": [case for case in cases if case[1] >= 2],
-        }.items():
+            ("history", "0"): [case for case in cases if case[1] == 0],
+            ("history", "1"): [case for case in cases if case[1] == 1],
+            ("history", "2+"): [case for case in cases if case[1] >= 2],
+            ("repeat", "repeat"): [case for case in cases if case[5]],
+            ("repeat", "new"): [case for case in cases if not case[5]],
+        }
+        markets = {case[4] for case in cases}
+        assert set(found["by_market"]) == markets
+        slices |= {("market", one): [case for case in cases if case[4] == one] for one in markets}
+        for length, chosen in slices.items():
             ranks = [case[2] for case in chosen]
             types = [case[3] for case in chosen if case[3] is not None]
-            here = found if length is None else found["by_history"][length]
+            here = found if length is None else found[f"by_{length[0]}"][length[1]]
             assert here["recall"]["value"] == mean(r <= k for r in ranks)
             assert here["mrr"]["value"] == mean(1 / r if r <= k else 0 for r in ranks)
             assert here["type_accuracy"]["value"] == mean(r == 1 for r in types)

@@ -169,7 +169,7 @@ class BruteForce:
     """An index that is right, but for the share of answers it spoils."""
 
     def __init__(self, model, mode, spoilt=0.0):
-        self.mode = mode
+        self.mode, self.popularity = mode, 0.0
         table = model.vectors if mode == "similar" else model.context_vectors
         self._table = unit_rows(table) if mode == "similar" else table
         self._spoilt = spoilt

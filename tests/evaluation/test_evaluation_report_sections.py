@@ -173,13 +173,20 @@ def booked_rank_figures(candidates="search", scarce=12):
 def long_term_figures():
     def figures(recall, back_off=None):
         metrics = ("recall", "mrr", "ndcg", "type_accuracy", "type_mrr")
-        lengths = {"0": 40, "1": 100, "2+": 60}
+        cuts = {
+            "by_history": {"0": 40, "1": 100, "2+": 60},
+            "by_market": {HOSTILE: 150, "Town": 50},
+            "by_repeat": {"repeat": 20, "new": 180},
+        }
         users = {"n_users": 30, "n_typed_users": 30}
         return {
             **{name: interval(recall) for name in metrics},
-            "by_history": {
-                length: {"n": n, "n_typed": n, **users, **{name: interval(recall) for name in metrics}}
-                for length, n in lengths.items()
+            **{
+                cut: {
+                    part: {"n": n, "n_typed": n, **users, **{name: interval(recall) for name in metrics}}
+                    for part, n in parts.items()
+                }
+                for cut, parts in cuts.items()
             },
             "n_unseen_targets": 4,
             "n_unseen_histories": 3,
@@ -500,7 +507,7 @@ def test_long_term_figures_say_what_a_naive_guess_reaches(full):
     assert "a list of 20 drawn at random would hold the right listing in 41.5 %." in said
     assert "200 bookings of 150 users, 120.0 candidates on average" in said
     table = rows(full[1], "long-term")
-    assert table[0][-4:] == ["unseen targets", "no answer", "fell back to popularity, %", "seeds"]
+    assert table[0][-4:] == ["unseen targets", "no answer", "rare type, %", "seeds"]
     assert [row[-3] for row in table[1:4]] == ["598", "0", "0"]
     assert "Each counts as a miss" in said
     assert table[1][-2] == "23.0"

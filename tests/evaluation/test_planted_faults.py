@@ -58,6 +58,7 @@ def survivors(faults: list[Fault], folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_every_planted_fault_is_caught(tmp_path: Path) -> None:
     assert not survivors([fault for fault in FAULTS if not fault.slow], tmp_path)
 

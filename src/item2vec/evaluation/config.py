@@ -40,6 +40,8 @@ class EvaluateConfig(BaseModel):
     """Train and measure the paper's eq. 3 (bookings only weigh their sessions), eq. 4 (the booked listing as
     context) and eq. 5 (and negatives from the market) too, with the settings of [train] otherwise: what do
     bookings and markets bring?"""
+    hybrid: bool = False
+    """Measure the model blended with session-kNN too; the blend is learned on the validation sessions."""
     baselines: tuple[
         Literal[
             "popularity",

@@ -24,6 +24,10 @@ class Index(Protocol):
     def mode(self) -> str:
         """``"similar"`` or ``"next"``."""
 
+    @property
+    def popularity(self) -> float:
+        """Weight of log(count) in a score, read as *next*."""
+
     def query(
         self, query_vectors: npt.NDArray[np.float32], k: int = 10
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
@@ -48,6 +52,10 @@ class IndexedVectors(Protocol):
     @property
     def context_vectors(self) -> npt.NDArray[np.float32] | None:
         """Output vectors, shape (n_items, d)."""
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Clicks per item, shape (n_items,)."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,9 @@ def index_recall(
         raise DataError("an index of mode 'next' ranks context vectors, and these vectors have none")
     if isinstance(index, ChecksVectors):
         index.check_vectors(vectors)
+    if not similar and index.popularity:
+        offsets = index.popularity * np.log(np.maximum(vectors.counts, 1))
+        table = np.column_stack([table, offsets.astype(np.float32)])
     if similar:
         queries, table = unit_rows(queries), unit_rows(table)
     with threadpool_limits(limits=1):
@@ -135,7 +146,8 @@ def index_recall(
         seconds = time.perf_counter() - started
     found = np.concatenate(parts) if parts else np.zeros((0, k), np.int32)
     itself = rows if similar else np.full(len(rows), -1)
-    recall = _recall(queries, table, found, itself, k)
+    ones = np.ones((len(queries), table.shape[1] - queries.shape[1]), np.float32)
+    recall = _recall(np.hstack([queries, ones]), table, found, itself, k)
     speed = len(rows) / seconds if len(rows) and seconds > 0 else None
     return IndexRecall(index.mode, k, recall, speed, len(rows), n_items)
 

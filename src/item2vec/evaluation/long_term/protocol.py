@@ -14,21 +14,22 @@ from item2vec.evaluation.arguments import check_attribute, check_resamples, chec
 from item2vec.evaluation.bootstrap import Interval, Resampled, bootstrap_means, interval
 from item2vec.evaluation.leaks import check_no_leak
 from item2vec.evaluation.long_term.result import (
-    HistoryFigures,
     LongTermDifference,
     LongTermFigures,
     LongTermResult,
+    SliceFigures,
     TypeSupport,
 )
+from item2vec.evaluation.long_term.slices import Masks, slices_of
 from item2vec.evaluation.long_term.stay_ranks import StayRanks, rank_stays
 from item2vec.evaluation.long_term.stays import Catalogue, StayCases, first_stays, stay_cases
 from item2vec.evaluation.next_item.cases import scorers_by_seed
 from item2vec.evaluation.scorer import Scorer
 from item2vec.sessions import Sessions
 
-HISTORIES = {"0": (0, 0), "1": (1, 1), "2+": (2, np.inf)}
-BY_HISTORY = ("recall", "mrr", "type_accuracy")
-Means = dict[tuple[str, ...], Resampled]  # by scorer and metric, or by scorer, metric and history
+BY_SLICE = ("recall", "mrr", "type_accuracy")
+Means = dict[tuple[str, ...], Resampled]  # by scorer and metric, or by scorer, metric, cut and slice
+Slices = dict[str, Masks]
 
 
 def evaluate_long_term(
@@ -112,7 +113,8 @@ def evaluate_long_term(
         ranks = {
             name: rank_stays(name, seeds, test, cases, catalogue, bar) for name, seeds in methods.items()
         }
-    means = _means(ranks, cases, k, n_bootstrap, seed)
+    slices = slices_of(cases, test, catalogue.market_names)
+    means = _means(ranks, cases, slices, k, n_bootstrap, seed)
     return LongTermResult(
         k=k,
         attribute=attribute,
@@ -124,21 +126,25 @@ def evaluate_long_term(
         mean_candidates=float(cases.n_candidates.mean()) if len(cases) else float("nan"),
         chance_recall=_chance_recall(ranks, cases, k),
         support=_support(cases, catalogue),
-        scorers={name: _figures(name, found, cases, means) for name, found in ranks.items()},
-        differences=_differences(list(methods), means),
+        scorers={name: _figures(name, found, cases, slices, means) for name, found in ranks.items()},
+        differences=_differences(list(methods), slices, means),
         insufficient=None if len(cases) else f"insufficient data: {cases.why_none(catalogue)}",
     )
 
 
-def _means(ranks: Mapping[str, StayRanks], cases: StayCases, k: int, n_bootstrap: int, seed: int) -> Means:
+def _means(
+    ranks: Mapping[str, StayRanks], cases: StayCases, slices: Slices, k: int, n_bootstrap: int, seed: int
+) -> Means:
     """Average every metric over the same resamples of users."""
     figures: dict[tuple[str, ...], npt.NDArray[np.float64]] = {}
     for name, found in ranks.items():
         metrics = _per_case(found, cases, k)
         figures |= {(name, metric): values for metric, values in metrics.items()}
-        for length, mask in _by_history(cases).items():
+        for cut, masks in slices.items():
             figures |= {
-                (name, metric, length): np.where(mask, metrics[metric], np.nan) for metric in BY_HISTORY
+                (name, metric, cut, part): np.where(mask, metrics[metric], np.nan)
+                for part, mask in masks.items()
+                for metric in BY_SLICE
             }
     return bootstrap_means(figures, cases.users, n_bootstrap, seed)
 
@@ -163,12 +169,7 @@ def _chance_recall(ranks: Mapping[str, StayRanks], cases: StayCases, k: int) -> 
     return 100.0 * float(hits.mean()) if len(cases) else float("nan")
 
 
-def _by_history(cases: StayCases) -> dict[str, npt.NDArray[np.bool_]]:
-    earlier = cases.prefixes.positions
-    return {length: (earlier >= low) & (earlier <= high) for length, (low, high) in HISTORIES.items()}
-
-
-def _figures(name: str, found: StayRanks, cases: StayCases, means: Means) -> LongTermFigures:
+def _figures(name: str, found: StayRanks, cases: StayCases, slices: Slices, means: Means) -> LongTermFigures:
     def figure(*key: str) -> Interval:
         return interval(*means[name, *key])
 
@@ -178,17 +179,12 @@ def _figures(name: str, found: StayRanks, cases: StayCases, means: Means) -> Lon
         ndcg=figure("ndcg"),
         type_accuracy=figure("type_accuracy"),
         type_mrr=figure("type_mrr"),
-        by_history={
-            length: HistoryFigures(
-                n=int(mask.sum()),
-                n_typed=int((mask & cases.has_type).sum()),
-                n_users=len(np.unique(cases.users[mask])),
-                n_typed_users=len(np.unique(cases.users[mask & cases.has_type])),
-                recall=figure("recall", length),
-                mrr=figure("mrr", length),
-                type_accuracy=figure("type_accuracy", length),
-            )
-            for length, mask in _by_history(cases).items()
+        slices={
+            cut: {
+                part: _slice(cases, mask, {metric: figure(metric, cut, part) for metric in BY_SLICE})
+                for part, mask in masks.items()
+            }
+            for cut, masks in slices.items()
         },
         ranks=found.ranks,
         type_ranks=found.type_ranks,
@@ -200,6 +196,16 @@ def _figures(name: str, found: StayRanks, cases: StayCases, means: Means) -> Lon
     )
 
 
+def _slice(cases: StayCases, mask: npt.NDArray[np.bool_], figures: dict[str, Interval]) -> SliceFigures:
+    return SliceFigures(
+        n=int(mask.sum()),
+        n_typed=int((mask & cases.has_type).sum()),
+        n_users=len(np.unique(cases.users[mask])),
+        n_typed_users=len(np.unique(cases.users[mask & cases.has_type])),
+        **figures,
+    )
+
+
 def _support(cases: StayCases, catalogue: Catalogue) -> tuple[TypeSupport, ...]:
     n = len(catalogue.type_names)
     listings = np.bincount(catalogue.types[catalogue.ranked & (catalogue.types >= 0)], minlength=n)
@@ -208,7 +214,7 @@ def _support(cases: StayCases, catalogue: Catalogue) -> tuple[TypeSupport, ...]:
     return tuple(TypeSupport(*entry) for entry in counted)
 
 
-def _differences(names: list[str], means: Means) -> tuple[LongTermDifference, ...]:
+def _differences(names: list[str], slices: Slices, means: Means) -> tuple[LongTermDifference, ...]:
     def paired(a: str, b: str, *key: str) -> Interval:
         (mean_a, resamples_a), (mean_b, resamples_b) = means[a, *key], means[b, *key]
         return interval(mean_a - mean_b, resamples_a - resamples_b)
@@ -220,9 +226,11 @@ def _differences(names: list[str], means: Means) -> tuple[LongTermDifference, ..
             recall=paired(a, b, "recall"),
             mrr=paired(a, b, "mrr"),
             type_accuracy=paired(a, b, "type_accuracy"),
-            by_history={
-                length: {metric: paired(a, b, metric, length) for metric in BY_HISTORY}
-                for length in HISTORIES
+            slices={
+                cut: {
+                    part: {metric: paired(a, b, metric, cut, part) for metric in BY_SLICE} for part in masks
+                }
+                for cut, masks in slices.items()
             },
         )
         for a, b in combinations(names, 2)

@@ -31,8 +31,8 @@ class TypeSupport:
 
 
 @dataclass(frozen=True)
-class HistoryFigures:
-    """Figures over the cases with one number of earlier bookings; `n_typed` of them count for types.
+class SliceFigures:
+    """Figures over some of the cases; `n_typed` of them count for types.
 
     They belong to `n_users` and to `n_typed_users` users.
     """
@@ -66,8 +66,9 @@ class LongTermFigures:
         Share of the cases, in %, whose booked type alone stands first among the types of the market.
     type_mrr : Interval
         Mean of 1 / rank of the booked type, in %, uncut.
-    by_history : dict of str to HistoryFigures
-        Keys ``"0"``, ``"1"`` and ``"2+"``: stays before the target.
+    slices : dict of str to dict of str to SliceFigures
+        By cut and part: ``history`` (``"0"``, ``"1"`` and ``"2+"`` stays before the target), ``market`` (of
+        the booked listing), ``repeat`` (``"repeat"``: the guest had booked that listing before; ``"new"``).
     ranks, type_ranks : ndarray of float64, shape (n_seeds, n_cases)
         ``inf`` where the target was not in the answer.
     n_unseen_targets, n_unseen_histories, n_empty_answers : int
@@ -84,7 +85,7 @@ class LongTermFigures:
     ndcg: Interval
     type_accuracy: Interval
     type_mrr: Interval
-    by_history: dict[str, HistoryFigures]
+    slices: dict[str, dict[str, SliceFigures]]
     ranks: npt.NDArray[np.float64]
     type_ranks: npt.NDArray[np.float64]
     n_unseen_targets: int
@@ -93,13 +94,21 @@ class LongTermFigures:
     n_backed_off: int | None
     n_seeds: int
 
+    @property
+    def by_history(self) -> dict[str, SliceFigures]:
+        """The figures by the number of earlier stays."""
+        return self.slices["history"]
+
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON types, None for NaN."""
         n_cases = self.ranks.shape[1]
         share = (self.n_backed_off or 0) / n_cases if n_cases else None
         return {
             **_intervals(self, ("recall", "mrr", "ndcg", "type_accuracy", "type_mrr")),
-            "by_history": {length: figures.to_json() for length, figures in self.by_history.items()},
+            **{
+                f"by_{cut}": {part: figures.to_json() for part, figures in parts.items()}
+                for cut, parts in self.slices.items()
+            },
             "n_unseen_targets": self.n_unseen_targets,
             "n_unseen_histories": self.n_unseen_histories,
             "n_empty_answers": self.n_empty_answers,
@@ -116,8 +125,8 @@ class LongTermDifference:
     ----------
     a, b : str
     recall, mrr, type_accuracy : Interval
-    by_history : dict of str to dict of str to Interval
-        The same three over the cases with 0, 1 and 2+ earlier stays: a model that has no answer without a
+    slices : dict of str to dict of str to dict of str to Interval
+        The same three in every slice of :attr:`LongTermFigures.slices`: a model that has no answer without a
         history is compared where it has one.
     """
 
@@ -126,16 +135,24 @@ class LongTermDifference:
     recall: Interval
     mrr: Interval
     type_accuracy: Interval
-    by_history: dict[str, dict[str, Interval]]
+    slices: dict[str, dict[str, dict[str, Interval]]]
+
+    @property
+    def by_history(self) -> dict[str, dict[str, Interval]]:
+        """The differences by the number of earlier stays."""
+        return self.slices["history"]
 
     def to_json(self) -> dict[str, Any]:
         """Return the names and the intervals."""
-        by_history = {
-            length: {metric: figure.to_json() for metric, figure in figures.items()}
-            for length, figures in self.by_history.items()
+        by_cut = {
+            f"by_{cut}": {
+                part: {metric: figure.to_json() for metric, figure in figures.items()}
+                for part, figures in parts.items()
+            }
+            for cut, parts in self.slices.items()
         }
         overall = _intervals(self, ("recall", "mrr", "type_accuracy"))
-        return {"a": self.a, "b": self.b, **overall, "by_history": by_history}
+        return {"a": self.a, "b": self.b, **overall, **by_cut}
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,13 +208,25 @@ class LongTermResult:
         columns = ["scorer", f"Recall@{self.k}", f"MRR@{self.k}", "type accuracy"]
         rows = [(name, one.recall, one.mrr, one.type_accuracy) for name, one in self.scorers.items()]
         table = text_table(title, columns, rows)
-        return f"{table}\n  {self.insufficient}" if self.insufficient else table
+        about = self.insufficient or f"{self.attribute} is a snapshot: as of the item table, not of each stay"
+        return f"{table}\n  {about}"
+
+    def slice_table(self, cut: str) -> str:
+        """Write Recall@k of every scorer in every part of a cut: ``history``, ``market`` or ``repeat``."""
+        parts = next(iter(self.scorers.values())).slices[cut]
+        heads = [f"{part} ({figures.n:,})" for part, figures in parts.items()]
+        rows = [
+            (name, *(one.recall for one in found.slices[cut].values()))
+            for name, found in self.scorers.items()
+        ]
+        return text_table(f"Recall@{self.k} by {cut} (stays)", ["scorer", *heads], rows)
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure as JSON types, None for NaN."""
         return {
             "k": self.k,
             "attribute": self.attribute,
+            "static": [self.attribute],
             "n_cases": self.n_cases,
             "n_users": self.n_users,
             "n_typed": self.n_typed,

@@ -30,6 +30,14 @@ class BacksOff(Protocol):
         """Return for each history whether no type spoke among the candidates (item numbers)."""
 
 
+@runtime_checkable
+class KnowsUsers(Protocol):
+    """A scorer that answers one user otherwise than another with the same history."""
+
+    def for_users(self, user_ids: Sequence[str | None]) -> Scorer:
+        """Return a scorer of these users' histories, in this order."""
+
+
 @dataclass(frozen=True, eq=False)
 class StayRanks:
     """One scorer's answers, one row per seed and one column per case."""
@@ -135,19 +143,31 @@ def rank_stays(
     ranks, type_ranks = np.full(shape, np.inf), np.full(shape, np.inf)
     empty, backed_off = np.zeros(shape, bool), np.zeros(shape, bool)
     says = isinstance(seeds[0], BacksOff)
+    users = _user_ids(test, cases)
     rows = min(2048, max(1, SCORE_BYTES // (4 * max(1, len(vocabulary)))))
     for number, scorer in enumerate(seeds):
         for part, histories in prefixes.batches(rows):
-            scores = scores_of(name, scorer, histories)
+            asked = scorer.for_users(users[part]) if isinstance(scorer, KnowsUsers) else scorer
+            scores = scores_of(name, asked, histories)
             for market, of_market in _runs(cases.markets[part]):
                 here = slice(part.start + of_market.start, part.start + of_market.stop)
                 found = markets[market].ranks(scores[of_market], prefixes.targets[here], cases.types[here])
                 ranks[number, here], type_ranks[number, here], empty[number, here] = found
                 if isinstance(scorer, BacksOff):
-                    backed_off[number, here] = scorer.backs_off(histories[of_market], markets[market].columns)
+                    said = scorer.for_users(users[here]) if isinstance(scorer, KnowsUsers) else scorer
+                    assert isinstance(said, BacksOff)
+                    backed_off[number, here] = said.backs_off(histories[of_market], markets[market].columns)
             bar.update(len(histories))
     unseen = (prefixes.lengths == 0) & (cases.prefixes.positions > 0)
     return StayRanks(ranks, type_ranks, empty, backed_off if says else None, prefixes.targets < 0, unseen)
+
+
+def _user_ids(test: Sessions, cases: StayCases) -> list[str | None]:
+    """Return the user of each case."""
+    if test.user_ids is None:
+        return [None] * len(cases)
+    ids: list[str | None] = test.user_ids.to_pylist()
+    return [ids[row] for row in cases.prefixes.session_nums.tolist()]
 
 
 def _runs(markets: npt.NDArray[np.int64]) -> Iterator[tuple[int, slice]]:

@@ -28,7 +28,7 @@ class Catalogue:
         The items.
     markets, types : ndarray of int64, shape (n_items,)
         Market of each item, and its type as a position in `type_names`; −1 where unknown.
-    type_names : list of str
+    market_names, type_names : list of str
         Most frequent first.
     ranked : ndarray of bool, shape (n_items,)
         Whether at least one scorer knows the item.
@@ -37,6 +37,7 @@ class Catalogue:
     vocabulary: Vocabulary
     markets: npt.NDArray[np.int64]
     types: npt.NDArray[np.int64]
+    market_names: list[str]
     type_names: list[str]
     ranked: npt.NDArray[np.bool_]
 
@@ -61,9 +62,9 @@ class Catalogue:
         ids = pc.unique(pa.chunked_array([known, test_ids]))
         everything = Vocabulary(ids, np.zeros(len(ids), np.int64))
         attributes = aligned_attributes(items, everything)
-        markets, _ = label_codes(attributes.get("market"), len(ids))
+        markets, market_names = label_codes(attributes.get("market"), len(ids))
         types, type_names = label_codes(attributes.get(attribute), len(ids))
-        return cls(everything, markets, types, type_names, np.arange(len(ids)) < len(known))
+        return cls(everything, markets, types, market_names, type_names, np.arange(len(ids)) < len(known))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from item2vec.errors import DataError
+from item2vec.embeddings.places import kilometres
 
 PAPER_CLUSTERS = 100  # "100 clusters for California"
 ITEMS_PER_CLUSTER = 10  # fewer would make the clusters pure by their size alone
 MOST_ITEMS = 50_000  # a larger catalogue is sampled
 MOST_PAIRS = 200_000
-EARTH_KM = 6371.0
 
 
 @dataclass(frozen=True)
@@ -112,33 +110,6 @@ def geography(
         n_pairs=len(near),
         insufficient=f"insufficient data: {'; '.join(missing)}" if missing else None,
     )
-
-
-def coordinates(latitude: pa.Array | None, longitude: pa.Array | None) -> npt.NDArray[np.float64] | None:
-    """Return latitude and longitude as an array, shape (n_items, 2), NaN where one is unknown or impossible.
-
-    Raises
-    ------
-    DataError
-        If one of them is no number.
-    """
-    if latitude is None or longitude is None:
-        return None
-    columns = []
-    for name, values, most in (("latitude", latitude, 90.0), ("longitude", longitude, 180.0)):
-        if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
-            raise DataError(f"the item table's {name} is {values.type}; it must be a number of degrees")
-        degrees = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        columns.append(np.where(np.abs(degrees) <= most, degrees, np.nan))
-    return np.stack(columns, axis=1)
-
-
-def kilometres(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return great-circle distances between rows of (latitude, longitude) in degrees, shape (n,)."""
-    (lat_1, lon_1), (lat_2, lon_2) = np.radians(one).T, np.radians(other).T
-    half = np.sin((lat_2 - lat_1) / 2) ** 2 + np.cos(lat_1) * np.cos(lat_2) * np.sin((lon_2 - lon_1) / 2) ** 2
-    distances: npt.NDArray[np.float64] = 2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(half, 0, 1)))
-    return distances
 
 
 def _clusters(unit: npt.NDArray[np.float32], n_clusters: int, seed: int) -> npt.NDArray[np.int64]:

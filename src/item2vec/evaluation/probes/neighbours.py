@@ -45,6 +45,7 @@ def neighbour_agreement(
     *,
     within: npt.NDArray[np.int64] | None = None,
     queries: npt.NDArray[np.bool_] | None = None,
+    candidates: npt.NDArray[np.bool_] | None = None,
     k: int = 10,
     max_queries: int = 2000,
     seed: int = 1,
@@ -61,6 +62,8 @@ def neighbour_agreement(
         Candidates must share this label with the query (style *within the market*); items below 0 are out.
     queries : ndarray of bool, shape (n_items,), optional
         Items to ask about (for example those with at least 20 clicks); all by default.
+    candidates : ndarray of bool, shape (n_items,), optional
+        Items that may be neighbours; all by default.
     k : int
         Neighbours per item; an item with fewer candidates is asked for those it has.
     max_queries : int
@@ -84,24 +87,53 @@ def neighbour_agreement(
     check_whole("seed", seed, 0, "a seed is a whole number from 0")
     groups = np.zeros(len(vectors), np.int64) if within is None else np.asarray(within)
     asked = np.ones(len(vectors), bool) if queries is None else np.asarray(queries, bool)
-    if not len(vectors) == len(labels) == len(groups) == len(asked):
+    kept = np.ones(len(vectors), bool) if candidates is None else np.asarray(candidates, bool)
+    if not len(vectors) == len(labels) == len(groups) == len(asked) == len(kept):
         raise DataError(
             f"{len(vectors)} vectors, {len(labels)} labels, {len(groups)} groups, {len(asked)} queries:"
             " give one of each per item"
         )
+    _, shares, chances = item_agreement(
+        vectors, labels, groups, asked, candidates=kept, k=k, max_queries=max_queries, seed=seed
+    )
+    if not len(shares):
+        return Agreement(None, None, None, 0)
+    share, chance = float(shares.mean()), float(chances.mean())
+    score = (share - chance) / (1 - chance) if chance < 1 else None
+    return Agreement(share, chance, score, len(shares))
+
+
+def item_agreement(
+    vectors: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64],
+    asked: npt.NDArray[np.bool_],
+    *,
+    candidates: npt.NDArray[np.bool_],
+    k: int = 10,
+    max_queries: int = 2000,
+    seed: int = 1,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return what :func:`neighbour_agreement` averages, for each item that was asked about.
+
+    Returns
+    -------
+    items : ndarray of int64, shape (n_asked,)
+        Those asked about that have a candidate.
+    shares, chances : ndarray of float64, shape (n_asked,)
+    """
     usable = np.flatnonzero((labels >= 0) & (groups >= 0))
     labels, groups, asked = labels[usable], groups[usable], asked[usable]
+    kept = candidates[usable]
     unit = unit_rows(vectors[usable])
-    others, same = _random_agreement(labels, groups)
+    others, same = _random_agreement(labels, groups, kept)
     rows = np.flatnonzero(asked & (others > 0))
     if len(rows) > max_queries:
         rows = np.sort(np.random.default_rng(seed).choice(rows, max_queries, replace=False))
     if not len(rows):
-        return Agreement(None, None, None, 0)
-    share = float(_shares(unit, labels, groups if within is not None else None, rows, k).mean())
-    chance = float((same[rows] / others[rows]).mean())
-    score = (share - chance) / (1 - chance) if chance < 1 else None
-    return Agreement(share, chance, score, len(rows))
+        return rows, np.zeros(0), np.zeros(0)
+    shares = _shares(unit, labels, groups, rows, k, kept)
+    return usable[rows], shares, same[rows] / others[rows]
 
 
 def unit_rows(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -112,21 +144,26 @@ def unit_rows(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _random_agreement(
-    labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], candidates: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Count the candidates of each item and those with its label, both without the item itself."""
-    _, group_nums, group_sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    itself = candidates.astype(np.int64)
     pairs = np.column_stack([groups, labels])
-    _, pair_nums, pair_sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-    return group_sizes[group_nums] - 1, pair_sizes[pair_nums.ravel()] - 1
+    counts = []
+    for values in (groups[:, None], pairs):
+        _, nums = np.unique(values, axis=0, return_inverse=True)
+        sizes = np.bincount(nums.ravel()[candidates], minlength=len(values) + 1)
+        counts.append(sizes[nums.ravel()] - itself)
+    return counts[0], counts[1]
 
 
 def _shares(
     unit: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
-    groups: npt.NDArray[np.int64] | None,
+    groups: npt.NDArray[np.int64],
     rows: npt.NDArray[np.int64],
     k: int,
+    candidates: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
     """Return, per query, the share of its nearest candidates with its own label."""
     from item2vec.evaluation.ranks import top_items
@@ -137,7 +174,8 @@ def _shares(
         part = rows[start : start + batch]
         cosines = unit[part] @ unit.T
         cosines[np.arange(len(part)), part] = -np.inf
-        if groups is not None:
+        cosines[:, ~candidates] = -np.inf
+        if (groups != groups[0]).any():
             cosines[groups[part][:, None] != groups[None, :]] = -np.inf
         items, _ = top_items(cosines, k)
         agrees = (labels[items] == labels[part][:, None]) & (items >= 0)

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from item2vec.embeddings.places import coordinates
 from item2vec.evaluation.next_item.slices import popularity_slices
 from item2vec.evaluation.probes.attributes import PriceBands, aligned_attributes, label_codes, price_codes
-from item2vec.evaluation.probes.geography import Geography, coordinates, geography
+from item2vec.evaluation.probes.geography import Geography, geography
 from item2vec.evaluation.probes.neighbours import Agreement, neighbour_agreement, unit_rows
 from item2vec.vocabulary import Vocabulary
 
