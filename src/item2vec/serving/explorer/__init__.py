@@ -1,0 +1,1 @@
+"""The explorer: pages on which people look at a model, beside the routes that programs ask."""
