@@ -7,7 +7,18 @@ from importlib import import_module
 
 from benchmarks import machine
 
-SUITES = ("ingest", "growth", "training", "lookup", "evaluation", "quality")
+SUITES = (
+    "ingest",
+    "growth",
+    "spark",
+    "training",
+    "lookup",
+    "serving",
+    "ranking",
+    "evaluation",
+    "quality",
+    "distributed",
+)
 
 
 def main() -> None:

@@ -19,34 +19,40 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import diginetica, machine
+from item2vec.config import RunConfig
 from item2vec.embeddings import Cooccurrence, Item2Vec, ItemVectors
+from item2vec.embeddings.repeats import repeat_rates
 from item2vec.evaluation import (
+    Hybrid,
     ItemKNN,
+    NextItemResult,
     Popularity,
     Scorer,
     SequentialRules,
     SessionKNN,
     evaluate_next_item,
+    split_sessions,
 )
 from item2vec.evaluation.baselines.popularity import click_vocabulary
 from item2vec.evaluation.bootstrap import bootstrap_means, interval
 from item2vec.evaluation.metrics import recall_at, reciprocal_rank_at
 from item2vec.index.space import Mode
-from item2vec.recommendations import Recommender
+from item2vec.recommendations import HistoryScoring, Recommender
 from item2vec.sessions.container import Sessions
 
 ROOT = Path(__file__).resolve().parents[1]
-TRAINED = {"vector_size": 64, "window": 5, "negative": 10, "epochs": 20, "alpha": 0.05}  # gensim's too
+NEXT_ITEM = RunConfig.from_toml(ROOT / "pipelines" / "next_item.toml")
+TRAINED = {name: NEXT_ITEM.train[name] for name in ("vector_size", "window", "negative", "epochs", "alpha")}
 Vectors = Callable[[Sessions, int], ItemVectors]
 Cases = dict[str, npt.NDArray[Any]]
 
 
 class Read:
-    """Vectors read by cosine ("similar") or as input·output ("next"), the prefix decayed by a half."""
+    """Vectors read by cosine ("similar") or as what comes next, as pipelines/next_item.toml scores."""
 
     def __init__(self, vectors: ItemVectors, mode: Mode) -> None:
         self.vocabulary = vectors.vocabulary
-        self._recommender = Recommender(vectors)
+        self._recommender = Recommender(vectors, scoring=NEXT_ITEM.scoring)
         self._mode = mode
 
     def scores(self, histories: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
@@ -65,7 +71,26 @@ def gensim(train: Sessions, seed: int) -> ItemVectors:
     model = Word2Vec([sentences[i] for i in order], sg=1, min_count=1, workers=2, seed=seed, **TRAINED)
     vocabulary, _ = click_vocabulary(train)
     rows = [model.wv.key_to_index[str(item)] for item in vocabulary.ids.to_pylist()]
-    return ItemVectors(vocabulary, model.wv.vectors[rows], model.syn1neg[rows])
+    return ItemVectors(vocabulary, model.wv.vectors[rows], model.syn1neg[rows], repeat_rates(train))
+
+
+def plain(vectors: ItemVectors) -> Recommender:
+    """Read the inner products alone, as most people would."""
+    return Recommender(vectors, scoring=HistoryScoring(popularity=0.0, repeat_last=0.0, repeat_earlier=0.0))
+
+
+def hybrids(train: Sessions, vectors: Sequence[ItemVectors]) -> list[Scorer]:
+    """Learn the blend on the last tenth of the training lines, from parts that know the others only.
+
+    The parts are then those of all lines.
+    """
+    split = split_sessions(train, validation=0.1, test=0.0)
+    earlier = Recommender(item2vec(split.train, 1), scoring=NEXT_ITEM.scoring)
+    weights = Hybrid(earlier, SessionKNN().fit(split.train)).fit(split.validation).weights_
+    print("hybrid:", {name: round(weight, 3) for name, weight in weights.items()}, flush=True)
+    neighbours = SessionKNN().fit(train)
+    recommenders = [Recommender(one, scoring=NEXT_ITEM.scoring) for one in vectors]
+    return [Hybrid(one, neighbours, weights=weights) for one in recommenders]
 
 
 def cooccurrence(train: Sessions, seed: int) -> ItemVectors:
@@ -80,16 +105,34 @@ FIXED: dict[str, Callable[[Sessions], Scorer]] = {
     "sequential rules, decayed": lambda train: SequentialRules(decay=0.5).fit(train),
     "session-kNN": lambda train: SessionKNN().fit(train),
 }
-LEARNED: dict[str, tuple[Vectors, Mode]] = {
-    "co-occurrence + SVD, similar": (cooccurrence, "similar"),
-    "gensim Word2Vec, similar": (gensim, "similar"),
-    "gensim Word2Vec, next": (gensim, "next"),
-    "item2vec, similar": (item2vec, "similar"),
-    "item2vec, next": (item2vec, "next"),
+Readings = Callable[[Sessions, Sequence[ItemVectors]], list[Scorer]]
+
+
+def read(mode: Mode) -> Readings:
+    return lambda train, vectors: [Read(one, mode) for one in vectors]
+
+
+def products(train: Sessions, vectors: Sequence[ItemVectors]) -> list[Scorer]:
+    return [plain(one) for one in vectors]
+
+
+LEARNED: dict[str, tuple[Vectors, Readings]] = {
+    "co-occurrence + SVD, similar": (cooccurrence, read("similar")),
+    "gensim Word2Vec, similar": (gensim, read("similar")),
+    "gensim Word2Vec, products": (gensim, products),
+    "gensim Word2Vec, next": (gensim, read("next")),
+    "item2vec, similar": (item2vec, read("similar")),
+    "item2vec, products": (item2vec, products),
+    "item2vec, next": (item2vec, read("next")),
+    "hybrid": (item2vec, hybrids),
 }
 ROWS = (*FIXED, *LEARNED)
 PAIRED = {  # compared on the same prefixes
-    "item2vec, next": ("sequential rules, decayed", "session-kNN", "gensim Word2Vec, next"),
+    "item2vec, next": (
+        *("item2vec, products", "sequential rules, decayed", "session-kNN"),
+        "gensim Word2Vec, next",
+    ),
+    "hybrid": ("item2vec, next", "session-kNN"),
     "item2vec, similar": ("gensim Word2Vec, similar",),
 }
 
@@ -102,12 +145,12 @@ def fitted(
     if name in FIXED:
         scorer = FIXED[name](train)
         return [scorer], time.perf_counter() - start
-    learn, mode = LEARNED[name]
+    learn, readings = LEARNED[name]
     if learn not in kept:
         vectors = [learn(train, seed) for seed in range(1, seeds + 1)]
         kept[learn] = (vectors, (time.perf_counter() - start) / seeds)
     vectors, seconds = kept[learn]
-    return [Read(one, mode) for one in vectors], seconds
+    return readings(train, vectors), seconds
 
 
 def measure(
@@ -127,13 +170,25 @@ def measure(
         cells = [f"{i.value:.2f} ({i.low:.2f} to {i.high:.2f})" for i in (figures.recall, figures.mrr)]
         line = [name, *cells, len(scorers), f"{figures.n_items:,}", f"{fit_seconds:.1f}", f"{seconds:.1f}"]
         print("| " + " | ".join(map(str, line)) + " |", flush=True)
-        ranks = figures.seed_ranks
-        cases[name] = {
-            "Recall@20": 100 * recall_at(ranks.ravel(), 20).reshape(ranks.shape).mean(axis=0),
-            "MRR@20": 100 * reciprocal_rank_at(ranks.ravel(), 20).reshape(ranks.shape).mean(axis=0),
-            "session": result.cases.session_nums,
-        }
+        cases[name] = cases_of(result, name)
     return cases
+
+
+def cases_of(result: NextItemResult, name: str) -> Cases:
+    """Return a scorer's Recall and MRR per prefix, %, the mean of its seeds; and the sessions they are of."""
+    ranks = result.scorers[name].seed_ranks
+    return {
+        "Recall@20": 100 * recall_at(ranks.ravel(), 20).reshape(ranks.shape).mean(axis=0),
+        "MRR@20": 100 * reciprocal_rank_at(ranks.ravel(), 20).reshape(ranks.shape).mean(axis=0),
+        "session": result.cases.session_nums,
+    }
+
+
+def gains(ours: Cases, others: Cases, n_bootstrap: int) -> list[str]:
+    """Say how far one scorer is above another on the same prefixes, in points of Recall and of MRR."""
+    gained = {key: ours[key] - others[key] for key in ("Recall@20", "MRR@20")}
+    means = bootstrap_means(gained, ours["session"], n_bootstrap)
+    return [str(interval(*means[key])) for key in gained]
 
 
 def compare(cases: dict[str, Cases], n_bootstrap: int) -> None:
@@ -143,9 +198,7 @@ def compare(cases: dict[str, Cases], n_bootstrap: int) -> None:
         for other in others if ours in cases else ():
             if other not in cases:
                 continue
-            gained = {key: cases[ours][key] - cases[other][key] for key in ("Recall@20", "MRR@20")}
-            means = bootstrap_means(gained, cases[ours]["session"], n_bootstrap)
-            lines.append([f"{ours} − {other}", *(str(interval(*means[key])) for key in gained)])
+            lines.append([f"{ours} − {other}", *gains(cases[ours], cases[other], n_bootstrap)])
     if lines:
         print("\n" + machine.table(("paired difference, points", "Recall@20", "MRR@20"), lines))
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ from item2vec.artifacts import RunFolder
 from item2vec.cli import app
 from item2vec.cli.show import booked_lines, brief, headline, long_term_lines, number
 
-HEAVY = {"torch", "pandas", "sklearn", "numba", "duckdb", "pyarrow", "numpy", "matplotlib", "annoy"}
+HEAVY = {"optuna", "torch", "pandas", "sklearn", "numba", "duckdb", "pyarrow", "numpy", "matplotlib", "annoy"}
 TINY = """
 [simulate]
 n_users = 120
@@ -50,8 +51,11 @@ COMMANDS = (
     "run",
     "show",
     "rollback",
+    "tune",
     "compare",
     "export",
+    "push",
+    "pull",
 )
 
 
@@ -123,6 +127,7 @@ BAD = {
     "bad set": (["run", "{file}", "--set", "epochs=3"], 2, "section.key=value"),
     "no such run": (["show", "nope", "--runs-dir", "{runs}"], 2, r"runs with one: tiny"),
     "no such folder": (["show", "{runs}/nope"], 2, r"/runs/nope holds no release (runs with one: tiny"),
+    "show a store": (["show", "s3://bucket/a/shop"], 2, "item2vec pull s3://bucket/a/shop shop first"),
     "simulate set": (["simulate", "{runs}/new", "--set", "train.epochs=3"], 2, "[simulate] only"),
     "simulate range": (["simulate", "{runs}/new", "--listings", "4"], 2, "n_listings"),
     "simulate full": (["simulate", "{runs}"], 2, "not an empty folder"),
@@ -440,7 +445,10 @@ def test_an_interrupt_ends_with_130_and_keeps_what_is_done(tmp_path: Path) -> No
     file = tmp_path / "long.toml"
     file.write_text(TINY.replace("epochs = 1", "epochs = 10000"))
     command = [sys.executable, "-m", "item2vec.cli", "run", str(file), "--runs-dir", str(tmp_path / "runs")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    ) as process:
         done = tmp_path / "runs" / "long" / "objects" / "sessions"
         while not list(done.glob("*/MANIFEST.json")):
             assert process.poll() is None

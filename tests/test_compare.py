@@ -160,6 +160,7 @@ def test_seeds_are_averaged_per_case_before_sessions_are_resampled(tmp_path: Pat
     made(tmp_path / "b", ranks(cases, item2vec=[[1, 1, 1], [INF, 1, INF]]))
     found = i2v.compare(tmp_path / "a", tmp_path / "b")
     figures, words = found.next_item.scorers["item2vec"], " ".join(found.sentences())
+    assert str(found).splitlines() == found.sentences()
     assert figures.a["recall"].value == pytest.approx(50.0)
     assert figures.b["recall"].value == pytest.approx(100 * 2 / 3)
     assert found.next_item.seeds == {"item2vec": (3, 3)}
@@ -321,6 +322,17 @@ def test_settings_that_differ_are_named_as_in_a_run_file(tmp_path: Path) -> None
     )
 
 
+def test_the_scoring_that_several_stages_hold_is_told_once(tmp_path: Path) -> None:
+    def scored(decay: float) -> dict[str, Any]:
+        scoring = {"scoring": {"decay": decay, "popularity": 0.5}}
+        return {stage: {**CONFIG.get(stage, {}), **scoring} for stage in ("index", "evaluation")}
+
+    made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS), config={**CONFIG, **scored(0.5)})
+    made(tmp_path / "b", ranks(CASES, item2vec=B_RANKS), config={**CONFIG, **scored(0.9)})
+    found = i2v.compare(tmp_path / "a", tmp_path / "b")
+    assert [(one.key, one.a, one.b) for one in found.settings] == [("scoring.decay", 0.5, 0.9)]
+
+
 def test_a_stage_of_one_release_alone_is_one_setting(tmp_path: Path) -> None:
     made(tmp_path / "a", ranks(CASES, item2vec=A_RANKS))
     simulated = {"simulate": {"n_users": 3, "days": 20}, **CONFIG}
@@ -425,6 +437,9 @@ def test_no_difference_at_all_is_the_same() -> None:
     from item2vec.evaluation.bootstrap import Interval
 
     assert "the same in every session" in verdict(Interval(0.0, 0.0, 0.0), 30)
+    assert "0: B is better" in verdict(Interval(0.5, 0.1, 0.9), 30, 3)
+    one = verdict(Interval(-0.5, -0.9, -0.1), 30, 1)
+    assert "what was trained for B is, by chance or not, worse" in one
     assert "not told apart" in verdict(Interval(0.01, 0.0, 0.0), 30)
 
 

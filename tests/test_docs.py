@@ -96,10 +96,10 @@ def test_nothing_is_left_to_fill_in() -> None:
 
 def test_the_demo_output_is_a_demo_s() -> None:
     """The block in the README has the lines that a run prints, stage by stage, and no others."""
-    from item2vec.run import RUN_STAGES
+    from item2vec.run.pipeline import VERSIONS
 
     shown = next(block for block in blocks("text") if block.startswith("simulate"))
-    assert [line.split()[0] for line in shown.splitlines()[: len(RUN_STAGES)]] == list(RUN_STAGES)
+    assert [line.split()[0] for line in shown.splitlines()[: len(VERSIONS)]] == list(VERSIONS)
     assert all(
         word in shown for word in ("Recall@20", "report", "similar items", 'item2vec.load("runs/demo")')
     )

@@ -10,6 +10,8 @@ import pytest
 import item2vec as i2v
 
 NAMES = {
+    "Client",
+    "ColdStart",
     "Cooccurrence",
     "Item2Vec",
     "ItemIndex",
@@ -19,6 +21,14 @@ NAMES = {
     "LiveRecommender",
     "NeighbourTable",
     "Popularity",
+    "RankingFeatures",
+    "rejections_of",
+    "UserHistory",
+    "TypeMap",
+    "TypeEmbeddings",
+    "HistoryScoring",
+    "Hybrid",
+    "InterestWeights",
     "Recommender",
     "SequentialRules",
     "SessionKNN",
@@ -27,12 +37,16 @@ NAMES = {
     "compare",
     "evaluate_long_term",
     "evaluate_next_item",
+    "evaluate_ranking",
     "index_recall",
     "load",
     "probe",
+    "ranking_feature_table",
     "read_events",
+    "search_labels",
     "sessionize",
     "simulate",
+    "tune",
 }
 
 

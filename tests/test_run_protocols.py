@@ -130,7 +130,7 @@ def test_what_was_booked_is_ranked_in_its_search_and_in_its_market(runs: tuple[P
     _, result = runs
     found = report_of(result)["booked_rank"]
     assert [one["candidates"] for one in found] == ["search", "market"]
-    names = ["eq. 3", "eq. 4", "item2vec (eq. 5)"]
+    names = ["eq. 3", "eq. 4", "item2vec (eq. 5)", "item2vec_next"]
     with_pooled = [line for name in names for line in (name, f"{name}, pooled")]
     assert list(found[0]["lines"]) == ["production order", *with_pooled, "popularity"]
     assert list(found[1]["lines"]) == [*with_pooled, "popularity"]
@@ -152,9 +152,11 @@ def test_booked_ranks_are_those_of_the_kept_twins_read_as_similar(runs: tuple[Pa
     _, result = runs
     split, twins = split_of(result), result.objects["holdout"]
     scorers: dict[str, Any] = {
-        label: [Read(twin, "similar") for twin in open_twins(twins, name)]
+        label: [Read(twin, "similar") for twin in open_twins(twins, name, i2v.HistoryScoring())]
         for label, name in (("eq. 3", "eq. 3"), ("eq. 4", "eq. 4"), ("item2vec (eq. 5)", "item2vec"))
     }
+    twin = open_twins(twins, "item2vec", i2v.HistoryScoring())
+    scorers["item2vec_next"] = [Read(one, "next") for one in twin]
     scorers["popularity"] = Popularity().fit(split.train)
     searches = search_lists(Events.open(result.objects["events"].path), split.test)
     by_hand = [
@@ -234,7 +236,7 @@ def test_booking_sequences_are_measured_in_the_long_term_and_clicks_are_not(
 
 def long_term_by_hand(result: RunResult) -> Any:
     """The protocol with the settings of the run: lists of 7, 120 resamples, seed 7."""
-    split, twins = split_of(result), open_twins(result.objects["holdout"], "item2vec")
+    split, twins = split_of(result), open_twins(result.objects["holdout"], "item2vec", i2v.HistoryScoring())
     scorers: dict[str, Any] = {
         "item2vec": [Read(twin, "next") for twin in twins],
         "item2vec_similar": [Read(twin, "similar") for twin in twins],

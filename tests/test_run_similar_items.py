@@ -65,7 +65,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def finished_parts(runs: Path) -> dict[str, tuple[int, int]]:
     """Return the parts that lie ready for a run, each with its inode and time."""
-    parts = (runs / "tiny" / "checkpoints" / "recommendations").glob("*/part-*.parquet")
+    parts = (runs / "tiny" / "checkpoints" / "recommendations").glob("*/similar_items/part-*.parquet")
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in parts}
 
 
@@ -103,7 +103,7 @@ def test_other_settings_start_a_table_of_their_own(
 
 
 def test_a_foreign_part_is_no_dead_end(killed: Path, undisturbed: Any, written: list[int]) -> None:
-    (folder,) = (killed / "tiny" / "checkpoints" / "recommendations").iterdir()
+    (folder,) = (killed / "tiny" / "checkpoints" / "recommendations").glob("*/similar_items")
     (folder / "part-00099.parquet").write_bytes(b"what is this")
     _, result = run(killed, PARTS)
     assert written[0] == 0

@@ -54,7 +54,7 @@ def test_every_twin_is_trained_as_its_equation_says(
     assert equation_names(found) == names
     for name, (bookings, from_market) in METHODS.items():
         settings = {**TINY["train"], "market_negative": draws if from_market else 0}
-        for seed, twin in zip((5, 6), open_twins(found, name), strict=True):
+        for seed, twin in zip((5, 6), open_twins(found, name, i2v.HistoryScoring()), strict=True):
             model = i2v.Item2Vec(**{**settings, "seed": seed})
             model.fit(train if bookings else without_bookings(train), show_progress=False)
             np.testing.assert_array_equal(twin.vectors.vectors, model.item_vectors_.vectors, name)

@@ -8,29 +8,29 @@ from __future__ import annotations
 import inspect
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
 from item2vec.embeddings import Item2Vec
 from item2vec.embeddings.hyperparameters import check_hyperparameters
-from item2vec.errors import ConfigError
+from item2vec.embeddings.types.config import TypesConfig
+from item2vec.errors import ConfigError, UsageError
 from item2vec.evaluation.config import EvaluateConfig
 from item2vec.events import EventsConfig
 from item2vec.index import IndexConfig
 from item2vec.marketplace.config import MarketplaceConfig
 from item2vec.recommendations import RecommendConfig
+from item2vec.recommendations.scoring import HistoryScoring
 from item2vec.run.config import GateConfig, RunSection
 from item2vec.sessions import SessionsConfig
-from item2vec.settings import found_settings, nearest, refusal
+from item2vec.settings import found_settings, nearest, read_toml, refusal
 
 # How a result is computed, not what it is: these keys do not enter the hash of their stage.
 NOT_HASHED = ("engine", "workers", "device", "memory_limit", "checkpoint_every")
-LARGEST = 1_000_000
-"""Bytes of a run file; a device or a pipe would be read for ever."""
 Section = TypeVar("Section", bound=BaseModel)
 
 
@@ -50,6 +50,14 @@ def train_model() -> type[BaseModel]:
     )
 
 
+@cache
+def scoring_model() -> type[BaseModel]:
+    """Return the model of ``[scoring]``, made from :class:`HistoryScoring`, the only list of its settings."""
+    types = get_type_hints(HistoryScoring)
+    found: dict[str, Any] = {one.name: (types[one.name], one.default) for one in fields(HistoryScoring)}
+    return create_model("ScoringConfig", __config__=ConfigDict(frozen=True, extra="forbid"), **found)
+
+
 def section_models() -> dict[str, type[BaseModel]]:
     """Return the sections a run file may have, with the model that checks each."""
     return {
@@ -58,6 +66,8 @@ def section_models() -> dict[str, type[BaseModel]]:
         "events": EventsConfig,
         "sessions": SessionsConfig,
         "train": train_model(),
+        "types": TypesConfig,
+        "scoring": scoring_model(),
         "index": IndexConfig,
         "recommend": RecommendConfig,
         "evaluate": EvaluateConfig,
@@ -75,8 +85,10 @@ class RunConfig:
         The run's name, which is its folder below the runs folder, and how many releases it keeps.
     simulate : MarketplaceConfig or None
         Set if the run makes its own log.
-    events, sessions, index, recommend, evaluate
+    events, sessions, types, index, recommend, evaluate
         The stages' own settings.
+    scoring : HistoryScoring
+        How a click history becomes scores.
     train : mapping
         All keyword arguments of :class:`item2vec.Item2Vec`, and ``checkpoint_every``.
     gate : GateConfig
@@ -88,6 +100,8 @@ class RunConfig:
     events: EventsConfig
     sessions: SessionsConfig
     train: Mapping[str, Any]
+    types: TypesConfig
+    scoring: HistoryScoring
     index: IndexConfig
     recommend: RecommendConfig
     evaluate: EvaluateConfig
@@ -115,8 +129,8 @@ class RunConfig:
             If the file is missing or no TOML, or sections, keys, values or overrides are wrong; all of them
             are named, one a line.
         """
-        document = _read_toml(Path(path))
-        problems = _apply_all(document, overrides)
+        document = read_toml(Path(path), "run file", "pipelines/ holds run files to start from")
+        problems = apply_overrides(document, overrides)
         if isinstance(run := document.setdefault("run", {}), dict):
             run.setdefault("name", Path(path).stem)
         return cls._from_document(document, str(path), problems)
@@ -159,15 +173,23 @@ class RunConfig:
         settings = {} if train is None else train.model_dump()
         found += _range_problems(settings)
         sessions, index = check("sessions", SessionsConfig), check("index", IndexConfig)
+        types = check("types", TypesConfig)
+        scoring = _history_scoring(check("scoring", known["scoring"]), found)
         recommend, evaluate = check("recommend", RecommendConfig), check("evaluate", EvaluateConfig)
         gate = check("gate", GateConfig)
-        if found or not (run and events and sessions and index and recommend and evaluate and gate):
+        if found or not (
+            (run and events and sessions and types)
+            and (scoring and index and recommend and evaluate and gate)
+        ):
             raise refusal(origin, found)
-        return cls(run, simulate, events, sessions, settings, index, recommend, evaluate, gate)
+        tables = (index, recommend)
+        return cls(run, simulate, events, sessions, settings, types, scoring, *tables, evaluate, gate)
 
     def stage_config(self, section: str) -> dict[str, Any]:
         """Return what of a section enters the hash of its stage, as JSON values."""
         value = getattr(self, section)
+        if isinstance(value, HistoryScoring):
+            value = asdict(value)
         settings = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
         return {key: setting for key, setting in settings.items() if key not in NOT_HASHED}
 
@@ -189,6 +211,15 @@ def _log_problem(sections: Mapping[str, Any]) -> list[str]:
         return []
     problem = "two logs: [simulate] and events.path" if reads else "no log: set events.path"
     return [f"the run has {problem}, or add or remove the section [simulate]"]
+
+
+def _history_scoring(checked: BaseModel | None, problems: list[str]) -> HistoryScoring | None:
+    """Return the scoring of checked types, or note what is out of its range."""
+    try:
+        return None if checked is None else HistoryScoring(**checked.model_dump())
+    except UsageError as error:
+        problems.append(f"scoring.{error}")
+        return None
 
 
 def _range_problems(settings: Mapping[str, Any]) -> list[str]:
@@ -218,7 +249,7 @@ def simulation_config(overrides: Sequence[str] = ()) -> MarketplaceConfig:
         If an override is malformed, of another section, or out of range.
     """
     document: dict[str, dict[str, Any]] = {}
-    problems = _apply_all(document, overrides)
+    problems = apply_overrides(document, overrides)
     others = [name for name in document if name != "simulate"]
     problems += [
         f"--set {name}...: writing a log into a folder knows the section [simulate] only" for name in others
@@ -230,31 +261,8 @@ def simulation_config(overrides: Sequence[str] = ()) -> MarketplaceConfig:
     return found
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as handle:
-            body = handle.read(LARGEST + 1)
-        if len(body) > LARGEST:
-            raise ConfigError(
-                f"{path} is larger than {LARGEST:,} bytes, so it is no run file; check the path"
-            )
-        document = tomllib.loads(body.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except ValueError as error:  # TOMLDecodeError among them, and a number of thousands of digits
-        reason = str(error).partition(";")[0]
-        raise ConfigError(f"{path} is not valid TOML: {reason}; mend that line") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path} nests values too deeply for a run file; mend it") from error
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path}: {error.strerror}; pipelines/ holds run files to start from"
-        ) from error
-    return document
-
-
-def _apply_all(document: dict[str, Any], overrides: Sequence[str]) -> list[str]:
-    """Set every ``section.key[.key]=value`` in the document; return what is wrong with the others."""
+def apply_overrides(document: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """Set every ``section.key[.key]=value`` in a run file's document; return what is wrong."""
     problems = []
     for override in overrides:
         try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from math import inf
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -17,6 +19,8 @@ LONGEST = 80
 """Characters of a refused value that a message repeats."""
 LONGEST_LINE = 1000
 """Characters of a line of a message; only a value that a check of its own repeats makes it longer."""
+LARGEST = 1_000_000
+"""Bytes of a settings file; a device or a pipe would be read for ever."""
 _SHOULD_BE = "Input should be "
 _MEMBER = re.compile(
     r"int|float|str|bool|date|datetime|\w+Config|(literal|list|tuple|dict|constrained).*\[.*\]"
@@ -33,6 +37,39 @@ _PHRASES = (
     (r"greater than", "above"),
     (r"less than", "below"),
 )
+
+
+def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
+    """Read a settings file.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What the file is, such as ``"run file"``.
+    hint : str
+        Where to find one, if it cannot be read.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, is too large, or is no TOML.
+    """
+    try:
+        with open(path, "rb") as handle:
+            body = handle.read(LARGEST + 1)
+        if len(body) > LARGEST:
+            raise ConfigError(f"{path} is larger than {LARGEST:,} bytes, so it is no {what}; check the path")
+        return tomllib.loads(body.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except ValueError as error:  # TOMLDecodeError among them, and a number of thousands of digits
+        reason = str(error).partition(";")[0]
+        raise ConfigError(f"{path} is not valid TOML: {reason}; mend that line") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} nests values too deeply for a {what}; mend it") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; {hint}") from error
 
 
 def checked_settings(model: type[Model], values: Mapping[str, Any], origin: str) -> Model:

@@ -16,6 +16,8 @@ from item2vec.errors import DataError, EmptyDataError, UnknownItemError
 
 ItemId = str | int
 ID_TYPES = {"string": pa.string(), "int64": pa.int64()}
+FEW_IDS = 256
+"""So many ids are sooner read from a list than taken by Arrow."""
 _CASTABLE = {  # to an id type without a loss
     "string": {pa.string(), pa.large_string()},
     "int64": {pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32()},
@@ -91,6 +93,11 @@ class Vocabulary:
     def _nums(self) -> dict[ItemId, int]:
         return {item_id: num for num, item_id in enumerate(self.ids.to_pylist())}
 
+    @cached_property
+    def _listed(self) -> list[ItemId]:
+        """The ids that are Python's already, without another copy of them."""
+        return list(self._nums)
+
     def _is_id(self, kind: type) -> bool:
         """Whether values of a Python type can be ids here: Python says 1 == True == 1.0, ids do not."""
         return issubclass(kind, self._id_kinds) and kind is not bool
@@ -143,6 +150,8 @@ class Vocabulary:
 
     def item_ids(self, item_nums: Sequence[int] | npt.NDArray[np.integer]) -> list[ItemId]:
         """Return the ids of the given numbers, in their order."""
+        if len(item_nums) <= FEW_IDS and "_nums" in self.__dict__:
+            return [self._listed[num] for num in item_nums]
         ids: list[ItemId] = self.ids.take(arrow_numbers(np.asarray(item_nums, np.int64))).to_pylist()
         return ids
 

@@ -73,6 +73,7 @@ def check(trials: list[dict[str, Any]], calls: dict[str, Any]) -> None:
     assert {trial["reader"] for trial in trials} == {"old", "new"}
 
 
+@pytest.mark.long
 def test_a_fault_of_every_kind_in_every_stage(
     run_campaign: Campaign, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,9 @@ from item2vec.cli.options import (
     run_folder,
     wants_bars,
 )
+from item2vec.cli.remote import pull, push
+from item2vec.cli.serve import serve
+from item2vec.cli.tune import tune
 from item2vec.errors import RunError
 
 app = typer.Typer(
@@ -227,12 +230,14 @@ def rollback(
 
         item2vec rollback demo --to a226beda
 
+        item2vec rollback s3://bucket/demo
+
     The next `item2vec run` is compared with the release you went back to. The same data and settings as
     before make the same release again: mend what was wrong first.
     """
     from item2vec.cli.releases import roll_back
 
-    roll_back(run_folder(run, runs_dir), to)
+    roll_back(run, runs_dir, to)
 
 
 @app.command()
@@ -272,8 +277,8 @@ def show(
     print_release(read_release(folder, release), verify=verify, as_json=as_json)
 
 
-app.command()(compare)
-app.command()(export)
+for command in (tune, compare, export, serve, push, pull):
+    app.command()(command)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -103,11 +103,11 @@ def export(
     `item2vec.recommendations.exports.save_pgvector(item2vec.load("runs/demo"), "pg")`.
     """
     if mode is not None and format not in OF_STORES:
-        raise UsageError(f"--mode is of --format {', '.join(OF_STORES)}; {format} holds both tables")
+        raise UsageError(f"--mode is of --format {', '.join(OF_STORES)}; {format} is written one way only")
     if binary and format is not Format.word2vec:
         raise UsageError(f"--binary is of --format word2vec; {format} has one form only")
     if attributes and format is not Format.projector:
-        raise UsageError(f"--attribute is of --format projector; {format} holds ids, counts and vectors only")
+        raise UsageError(f"--attribute is of --format projector; {format} chooses its columns itself")
     from item2vec.artifacts import read_release
     from item2vec.embeddings import ItemVectors
     from item2vec.run.load import VECTORS

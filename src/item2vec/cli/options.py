@@ -61,7 +61,19 @@ def wants_bars(progress: bool | None, quiet: bool) -> bool:
 
 
 def run_folder(run: str, runs_dir: Path) -> Path:
-    """Return the folder of a run that is given by its name or by its path."""
+    """Return the folder of a run that is given by its name or by its path.
+
+    Raises
+    ------
+    UsageError
+        If it is given by where it lies in an object store.
+    """
+    if run.startswith("s3://"):
+        name = run.rstrip("/").rpartition("/")[2]
+        raise UsageError(
+            f"{run} lies in an object store, and this command reads local runs:"
+            f" item2vec pull {run} {name} first"
+        )
     path = Path(run)
     if path.name != run:  # a path: it says itself where the runs lie
         return path

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from item2vec.cli.options import run_folder
 from item2vec.cli.show import number, say
 
 if TYPE_CHECKING:
@@ -111,16 +112,23 @@ def _release_line(found: Mapping[str, Any]) -> str:
     return f"{head} {when}   {night}{figure:<17} {gate_summary(found['gate'])}"
 
 
-def roll_back(folder: Path, to: str | None) -> None:
-    """Go back to an earlier release and say so."""
-    from item2vec.artifacts import RunFolder, rollback
+def roll_back(run: str, runs_dir: Path, to: str | None) -> None:
+    """Go back to an earlier release, of a run or of an object store, and say so."""
+    from item2vec.artifacts import RunFolder, remote_rollback, rollback
+    from item2vec.artifacts.object_store import SCHEME
 
-    before, now = rollback(RunFolder(folder), to)
-    if before is not None and before.id == now.id:
-        say(f"{folder}: release {now.id[:12]} is current already; every file of it verified, nothing changed")
+    place: str | Path = run
+    if run.startswith(SCHEME):
+        before, now = remote_rollback(run, to)
+    else:
+        place = run_folder(run, runs_dir)
+        old, now = rollback(RunFolder(place), to)
+        before = None if old is None else old.id
+    if before == now.id:
+        say(f"{place}: release {now.id[:12]} is current already; every file of it verified, nothing changed")
         return
-    left = f"before: {before.id[:12]}, which is kept" if before is not None else "before: a damaged CURRENT"
-    say(f"{folder}: release {now.id[:12]} is current now, every file of it verified ({left})")
+    left = f"before: {before[:12]}, which is kept" if before is not None else "before: a damaged CURRENT"
+    say(f"{place}: release {now.id[:12]} is current now, every file of it verified ({left})")
     say(
         "The next `item2vec run` is compared with it; the same data and settings make the same release again."
     )

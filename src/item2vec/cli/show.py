@@ -21,8 +21,9 @@ TELLING = {
     "events": ("rows_in", "events", "quarantined", "duplicate", "ignored", "items"),
     "sessions": ("sessions", "tokens", "items", "items_with_attributes", "booked", "markets"),
     "embeddings": ("items", "vector_size", "epochs", "loss"),
+    "types": ("types", "rare_user_types", "rare_listing_types", "rejections"),
     "index": ("recall@10_similar", "recall@10_next"),
-    "recommendations": ("rows", "items", "short_lists"),
+    "recommendations": ("rows", "items", "short_lists", "users", "user_rows"),
     "holdout": ("trainings", "items", "vector_size", "epochs", "loss"),
     "evaluation": ("prefixes", "sessions"),
 }
@@ -71,10 +72,13 @@ def number(value: Any) -> str:
 def places(release: Release) -> dict[str, Path]:
     """Return where the products of a release are that people and jobs look for."""
     evaluation = release.object_path("evaluation")
+    tables = release.object_path("recommendations")
+    users = {"recommendations": tables / "users"} if (tables / "users").is_dir() else {}
     return {
         "report": evaluation / "report.html",
         "figures": evaluation / "report.json",
-        "similar items": release.object_path("recommendations") / "similar_items",
+        "similar items": tables / "similar_items",
+        **users,
         "vectors": release.object_path("embeddings") / "vectors",
         "refused rows": release.object_path("events") / "quarantine",
         "release": release.path,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from item2vec.artifacts import StageKey, StoredObject
+from item2vec.artifacts import StoredObject
 from item2vec.artifacts.durable import remove_tree
 from item2vec.artifacts.manifest import canonical_json, digest
 from item2vec.errors import (
@@ -24,21 +22,17 @@ from item2vec.errors import (
     UsageError,
 )
 from item2vec.run.last_day import last_day
-from item2vec.run.load import ITEMS, VECTORS, open_recommender
+from item2vec.run.load import ITEMS, NEIGHBOURS, SCORING, VECTORS
 
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
     from item2vec.events import Events, EventsConfig
-    from item2vec.recommendations import BatchSummary, Recommender
     from item2vec.sessions import Sessions
-
-logger = logging.getLogger(__name__)
 
 Objects = Mapping[str, StoredObject]
 Builder = Callable[[Objects, Path], Mapping[str, Any]]
 
 HISTORY = "history.json"
-SIMILAR_ITEMS = "similar_items"
 
 
 def simulated_log(config: RunConfig, bars: bool) -> Builder:
@@ -211,70 +205,27 @@ def train(
     }
 
 
-def index(config: RunConfig) -> Builder:
-    """Index the vectors, one index per reading, with the item attributes beside them."""
+def index(config: RunConfig, bars: bool) -> Builder:
+    """Index the vectors, one index per reading, with the item attributes and neighbours found beforehand."""
 
     def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
         from item2vec.embeddings import ItemVectors
         from item2vec.index import ItemIndex
+        from item2vec.recommendations import NeighbourTable, Recommender
 
         vectors = ItemVectors.load(inputs["embeddings"].path / VECTORS)
         settings = config.index.model_dump()
-        figures = {}
+        width, indexes = settings.pop("neighbours"), {}
         for mode in settings.pop("modes"):
-            made = ItemIndex.build(vectors, mode=mode, **settings)
-            made.save(out_dir / mode)
-            figures[f"recall@10_{mode}"] = made.recall
+            popularity = config.scoring.popularity
+            indexes[mode] = ItemIndex.build(vectors, mode=mode, popularity=popularity, **settings)
+            indexes[mode].save(out_dir / mode)
+        if width:
+            recommender = Recommender(vectors, index=indexes, scoring=config.scoring)
+            found = NeighbourTable.build(recommender, width, config.index.modes[0], show_progress=bars)
+            found.save(out_dir / NEIGHBOURS)
         shutil.copyfile(inputs["sessions"].path / ITEMS, out_dir / ITEMS)
-        return figures
+        (out_dir / SCORING).write_text(json.dumps(asdict(config.scoring), indent=1) + "\n", "utf-8")
+        return {f"recall@10_{mode}": made.recall for mode, made in indexes.items()}
 
     return build
-
-
-def recommendations(config: RunConfig, bars: bool, checkpoints: Path, version: int) -> Builder:
-    """Write the table of similar items, going on where a killed run stopped.
-
-    The parts grow in a folder of `checkpoints` that is named like the object they are for, so that those of
-    two jobs never mix; the object gets them when all are there.
-    """
-
-    def build(inputs: Objects, out_dir: Path) -> Mapping[str, Any]:
-        recommender = open_recommender(inputs["embeddings"].path, inputs["index"].path)
-        read_from = {name: stored.reference for name, stored in inputs.items()}
-        key = StageKey("recommendations", version, config.stage_config("recommend"), read_from)
-        parts = checkpoints / key.id
-        try:
-            summary = _write_parts(config, recommender, parts, bars)
-        except UsageError:  # a part is not what its folder says; or a setting is wrong, then it says so again
-            if not parts.exists():
-                raise
-            shutil.rmtree(parts)
-            summary = _write_parts(config, recommender, parts, bars)
-        if summary.n_skipped:
-            kept = f"{summary.n_skipped} of {summary.n_parts} parts"
-            logger.info("similar items: %s were there from an earlier try", kept)
-        _share_files(parts, out_dir / SIMILAR_ITEMS)
-        return {
-            "rows": summary.n_rows,
-            "items": summary.n_items,
-            "short_lists": summary.n_short,
-            "empty_lists": summary.n_empty,
-        }
-
-    return build
-
-
-def _write_parts(config: RunConfig, recommender: Recommender, parts: Path, bars: bool) -> BatchSummary:
-    from item2vec.recommendations import write_similar_items
-
-    return write_similar_items(recommender, parts, **config.recommend.model_dump(), show_progress=bars)
-
-
-def _share_files(source: Path, target: Path) -> None:
-    """Give the files of a folder a second name in a new one: the first stays until the object is whole."""
-    target.mkdir()
-    for path in sorted(source.iterdir()):
-        try:
-            os.link(path, target / path.name)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(path, target / path.name)

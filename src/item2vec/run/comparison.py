@@ -81,6 +81,9 @@ class Comparison:
     unpaired: tuple[Headlines, ...] = ()
     trained_until: tuple[str | None, str | None] = (None, None)
 
+    def __str__(self) -> str:
+        return "\n".join(self.sentences())
+
     def sentences(self) -> list[str]:
         """Say in words what the figures mean, the most important first."""
         return list(sentences(self))
@@ -243,6 +246,7 @@ def _other_clicks(a: Release, b: Release) -> str:
 
 def _settings(a: Release, b: Release) -> Iterator[Setting]:
     """Yield what differs, key by key, in the order of the stages; an absent key has its default."""
+    told = set()
     for stage, section in SECTIONS.items():
         side_a, side_b = (release.config.get(stage) for release in (a, b))
         if side_a is None or side_b is None:  # each setting of the other side would only say so again
@@ -252,8 +256,10 @@ def _settings(a: Release, b: Release) -> Iterator[Setting]:
         defaults = _defaults(section)
         one, two = (dict(_leaves({**defaults, **side}, section)) for side in (side_a, side_b))
         for key in [*one, *(key for key in two if key not in one)]:
-            if one.get(key) != two.get(key):
-                yield Setting(key, one.get(key), two.get(key))
+            name = key.split(".", 1)[1] if key.startswith(f"{section}.scoring.") else key  # in several stages
+            if one.get(key) != two.get(key) and name not in told:
+                told.add(name)
+                yield Setting(name, one.get(key), two.get(key))
 
 
 def _defaults(section: str) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def _next_item(paired: PairedNextItem) -> Iterator[str]:
         figures = paired.scorers[MODEL]
         for metric, label in LABELS.items():
             before, after = figures.a[metric].value, figures.b[metric].value
-            words = verdict(figures.difference[metric], paired.n_sessions)
+            n_trainings = min(paired.seeds.get(MODEL, (ENOUGH_SEEDS,)))
+            words = verdict(figures.difference[metric], paired.n_sessions, n_trainings)
             yield f"{label}@{paired.k} of {MODEL}: A {before:.2f} %, B {after:.2f} %: {words}."
     total_a, total_b = (paired.n_common + only for only in (paired.n_only_a, paired.n_only_b))
     yield (
@@ -69,8 +70,12 @@ def _cuts(found: Comparison) -> Iterator[str]:
         )
 
 
-def verdict(difference: Interval, n_sessions: int) -> str:
-    """Say what a paired difference B − A in points means; over a few sessions no more than what it is."""
+def verdict(difference: Interval, n_sessions: int, n_trainings: int = ENOUGH_SEEDS) -> str:
+    """Say what a paired difference B − A in points means.
+
+    Over a few sessions no more than what it is; of too few trainings on a side what these trainings did, as
+    two of the same settings differ too.
+    """
     low, high = difference.low, difference.high
     if not low <= high:  # NaN
         return (
@@ -83,7 +88,8 @@ def verdict(difference: Interval, n_sessions: int) -> str:
         return f"{words}, of too few sessions for a verdict"
     if low <= 0 <= high:
         return f"{words}, which includes 0: not told apart"
-    return f"{words}, which leaves out 0: B is {'better' if low > 0 else 'worse'}"
+    which = "B is" if n_trainings >= ENOUGH_SEEDS else "what was trained for B is, by chance or not,"
+    return f"{words}, which leaves out 0: {which} {'better' if low > 0 else 'worse'}"
 
 
 def _settings(found: Comparison) -> str:

@@ -55,6 +55,13 @@ def check_report_libraries() -> None:
         )
 
 
+def holdout_settings(config: RunConfig) -> dict[str, Any]:
+    """Return what the measured twins depend on: the training, the cuts, what else is trained beside."""
+    hashed, chosen = config.stage_config, config.evaluate
+    split = {key: value for key, value in hashed("evaluate").items() if key in chosen.split_options()}
+    return {"train": hashed("train"), "split": split, "seeds": chosen.seeds, "equations": chosen.equations}
+
+
 def holdout(config: RunConfig, bars: bool, checkpoints: Path) -> Builder:
     """Train the models that are measured: the same settings, only sessions that end before T1."""
 
@@ -159,6 +166,8 @@ def _notes(config: RunConfig, inputs: Objects, result: NextItemResult | None) ->
     reason = inputs["holdout"].figures.get(INSUFFICIENT)
     notes = [f"Insufficient data for next-item figures: {reason}." if reason else TWIN_NOTE, STATIC_NOTE]
     notes += inputs["holdout"].figures.get(LEFT_OUT, [])
+    if result is not None and config.evaluate.hybrid and "hybrid" not in result.scorers:
+        notes.append("There is no hybrid: no validation session says how to blend its parts.")
     if result is not None:
         left_out = [name for name in config.evaluate.baselines if name not in result.scorers]
         notes += [

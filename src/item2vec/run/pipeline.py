@@ -24,12 +24,12 @@ from item2vec.artifacts import (
 from item2vec.artifacts.durable import remove_tree
 from item2vec.config import RunConfig
 from item2vec.errors import GateError, UsageError
-from item2vec.run import build, measure
+from item2vec.run import build, long_term, measure, tables
 from item2vec.run.publishing import checked_note, publish_gated
 
 # Raise it when training gives other bytes: the published vectors and the measured twin are trained by the
 # same code, and a twin of an older one would tell the figures of a trainer that is gone.
-TRAINER = 4
+TRAINER = 5
 
 
 def stage_versions(trainer: int) -> dict[str, int]:
@@ -39,15 +39,16 @@ def stage_versions(trainer: int) -> dict[str, int]:
         "events": 3,
         "sessions": 5,
         "embeddings": trainer,
-        "index": 3,
-        "recommendations": 2,
+        "types": 4,
+        "index": 5,
+        "recommendations": 4,
         "holdout": 2 + trainer,  # both only ever rise, and so does their sum
-        "evaluation": 5,
+        "evaluation": 9,
     }
 
 
 VERSIONS = stage_versions(TRAINER)
-RUN_STAGES = tuple(VERSIONS)
+RUN_STAGES = tuple(name for name in VERSIONS if name != "types")  # those come with [types] enabled
 QUARANTINE = "quarantine"  # what a stopped run refused
 MEASURED = ("events", "sessions", "embeddings", "index", "recommendations", "holdout")
 
@@ -156,19 +157,18 @@ def run_pipeline(
 def plan_stages(config: RunConfig, folder: RunFolder, show_progress: bool = False) -> list[Stage]:
     """List the stages of a run: what each reads, what its key is made of, and what builds it."""
     bars, checkpoints, hashed = show_progress, folder.checkpoints, config.stage_config
-    train = hashed("train")
-    split = {
-        key: value for key, value in hashed("evaluate").items() if key in config.evaluate.split_options()
-    }
-    twins = {"seeds": config.evaluate.seeds, "equations": config.evaluate.equations}
     log = () if config.simulate is None else ("simulate",)
+    scoring = {"scoring": hashed("scoring")}
+    of_types = {"types": long_term.types_settings(config)} if config.types.enabled else {}
 
     def stage(name: str, settings: dict[str, Any], builder: build.Builder, *inputs: str) -> Stage:
         return Stage(name, VERSIONS[name], settings, builder, inputs)
 
-    similar_items = build.recommendations(
+    trained = build.embeddings(config, bars, checkpoints / "embeddings")
+    nightly = tables.recommendations(
         config, bars, checkpoints / "recommendations", VERSIONS["recommendations"]
     )
+    twins = measure.holdout(config, bars, checkpoints / "holdout")
     stages = [
         Stage(
             "events",
@@ -179,16 +179,17 @@ def plan_stages(config: RunConfig, folder: RunFolder, show_progress: bool = Fals
             None if log else lambda: build.source_files(config),
         ),
         stage("sessions", hashed("sessions"), build.sessions(config, bars), "events"),
-        stage("embeddings", train, build.embeddings(config, bars, checkpoints / "embeddings"), "sessions"),
-        stage("index", hashed("index"), build.index(config), "sessions", "embeddings"),
-        stage("recommendations", hashed("recommend"), similar_items, "embeddings", "index"),
+        stage("embeddings", hashed("train"), trained, "sessions"),
+        *(stage(name, one, long_term.types(config, bars), "events") for name, one in of_types.items()),
+        stage("index", {**hashed("index"), **scoring}, build.index(config, bars), "sessions", "embeddings"),
+        stage("recommendations", hashed("recommend"), nightly, *tables.inputs(config)),
+        stage("holdout", measure.holdout_settings(config), twins, "sessions"),
         stage(
-            "holdout",
-            {"train": train, "split": split, **twins},
-            measure.holdout(config, bars, checkpoints / "holdout"),
-            "sessions",
+            "evaluation",
+            {**hashed("evaluate"), **of_types, **scoring},
+            measure.evaluation(config, bars),
+            *MEASURED,
         ),
-        stage("evaluation", hashed("evaluate"), measure.evaluation(config, bars), *MEASURED),
     ]
     if log:
         stages.insert(0, stage("simulate", hashed("simulate"), build.simulated_log(config, bars)))

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.run.build import Objects, open_sessions
+from item2vec.errors import EmptyDataError
+from item2vec.run.build import Objects
+from item2vec.run.long_term import long_term
 from item2vec.run.twins import MODEL, equation_names, open_twins
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from item2vec.vocabulary import Vocabulary
 
 Mode = Literal["similar", "next"]
-VARIANTS = ("item2vec_similar",)  # another reading of the model, no baseline
+VARIANTS = ("item2vec_similar", "hybrid")  # with the model in them, no baselines
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,9 @@ class Reading:
         return self.recommender.scores(histories, mode=self.mode)
 
 
-def read_twins(inputs: Objects, name: str, mode: Mode) -> list[Scorer]:
+def read_twins(config: RunConfig, inputs: Objects, name: str, mode: Mode) -> list[Scorer]:
     """Read the trainings of one name, one per seed."""
-    return [Reading(twin, mode) for twin in open_twins(inputs["holdout"], name)]
+    return [Reading(twin, mode) for twin in open_twins(inputs["holdout"], name, config.scoring)]
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,8 @@ class Measured:
 def run_protocols(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> Measured:
     """Score the twins and the baselines by every protocol that the sessions allow."""
     found = next_item(config, inputs, split, bars)
-    if split.test.kind == "booking":
-        return Measured(found, long_term=long_term(config, inputs, split, bars))
-    return Measured(found, booked_rank=booked_ranks(config, inputs, split, bars))
+    booked = [] if split.test.kind == "booking" else booked_ranks(config, inputs, split, bars)
+    return Measured(found, booked, long_term(config, inputs, split, both_readings(config, inputs), bars))
 
 
 def next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> NextItemResult:
@@ -68,7 +69,11 @@ def next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> N
 
     settings = config.evaluate
     return evaluate_next_item(
-        {**both_readings(inputs), **fit_baselines(settings.baselines, split.train)},
+        {
+            **both_readings(config, inputs),
+            **hybrids(config, inputs, split),
+            **fit_baselines(settings.baselines, split.train),
+        },
         split.test,
         train=split.train,
         k=settings.k,
@@ -80,10 +85,29 @@ def next_item(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> N
     )
 
 
+def hybrids(config: RunConfig, inputs: Objects, split: Split) -> dict[str, list[Scorer]]:
+    """Blend each training of the model with session-kNN, if the run wants that and can learn how."""
+    from item2vec.evaluation import Hybrid, SessionKNN
+
+    if not config.evaluate.hybrid:
+        return {}
+    neighbours, found = SessionKNN().fit(split.train), []
+    for twin in open_twins(inputs["holdout"], MODEL, config.scoring):
+        try:
+            blend = Hybrid(twin, neighbours).fit(
+                split.validation, train=split.train, first_targets=split.validation_targets
+            )
+        except EmptyDataError:  # nothing to learn the blend from
+            return {}
+        found.append(blend)
+    return {VARIANTS[1]: found}
+
+
 def booked_ranks(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> list[BookedRankResult]:
     """Rank what was booked in the end: among its search's impressions, and among its market's items.
 
-    Each as far as the log has them. The readings are *similar*: the list is re-ranked by what was clicked.
+    Each as far as the log has them. The equations are read as *similar*: the list is re-ranked by what was
+    clicked; the model as *next* too, which knows what is popular.
     """
     from item2vec.evaluation import Popularity, booked_rank, search_lists
     from item2vec.events import Events
@@ -93,8 +117,9 @@ def booked_ranks(config: RunConfig, inputs: Objects, split: Split, bars: bool) -
         return []
     names = equation_names(inputs["holdout"]) or {MODEL: MODEL}
     scorers: dict[str, Scorer | Sequence[Scorer]] = {
-        line: read_twins(inputs, name, "similar") for line, name in names.items()
+        line: read_twins(config, inputs, name, "similar") for line, name in names.items()
     }
+    scorers[f"{MODEL}_next"] = read_twins(config, inputs, MODEL, "next")
     scorers["popularity"] = Popularity().fit(split.train)
     candidates: list[SearchLists | None] = []
     if "impression" in inputs["events"].figures["by_type"]:
@@ -116,24 +141,9 @@ def booked_ranks(config: RunConfig, inputs: Objects, split: Split, bars: bool) -
     ]
 
 
-def long_term(config: RunConfig, inputs: Objects, split: Split, bars: bool) -> LongTermResult:
-    """Rank the next booked listing and its type in the true market."""
-    from item2vec.evaluation import evaluate_long_term, fit_long_term_baselines
-
-    settings = config.evaluate
-    return evaluate_long_term(
-        {**both_readings(inputs), **fit_long_term_baselines(split.train)},
-        split.test,
-        open_sessions(inputs).items,
-        train=split.train,
-        first_targets=split.test_targets,
-        k=settings.k,
-        n_bootstrap=settings.n_bootstrap,
-        seed=settings.seed,
-        show_progress=bars,
-    )
-
-
-def both_readings(inputs: Objects) -> dict[str, list[Scorer]]:
+def both_readings(config: RunConfig, inputs: Objects) -> dict[str, list[Scorer]]:
     """Read the model's twin both ways, with all its seeds."""
-    return {MODEL: read_twins(inputs, MODEL, "next"), VARIANTS[0]: read_twins(inputs, MODEL, "similar")}
+    return {
+        MODEL: read_twins(config, inputs, MODEL, "next"),
+        VARIANTS[0]: read_twins(config, inputs, MODEL, "similar"),
+    }

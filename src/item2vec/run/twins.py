@@ -16,7 +16,7 @@ from item2vec.run.load import VECTORS
 
 if TYPE_CHECKING:
     from item2vec.config import RunConfig
-    from item2vec.recommendations import Recommender
+    from item2vec.recommendations import HistoryScoring, Recommender
     from item2vec.sessions import Sessions
 
 MODEL = "item2vec"
@@ -100,13 +100,15 @@ def train_twins(
     return {**found, LEFT_OUT: left_out} if left_out else found
 
 
-def open_twins(holdout: StoredObject, name: str) -> list[Recommender]:
+def open_twins(holdout: StoredObject, name: str, scoring: HistoryScoring) -> list[Recommender]:
     """Open the trainings of one name, one per seed."""
     from item2vec.embeddings import ItemVectors
     from item2vec.recommendations import Recommender
 
     folders = holdout.figures[TWINS][name]
-    return [Recommender(ItemVectors.load(holdout.path / folder / VECTORS)) for folder in folders]
+    return [
+        Recommender(ItemVectors.load(holdout.path / folder / VECTORS), scoring=scoring) for folder in folders
+    ]
 
 
 def equation_names(holdout: StoredObject) -> dict[str, str]:
