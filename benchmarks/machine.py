@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,8 +24,12 @@ def describe() -> str:
 
 
 def peak_memory_gb() -> float:
-    """Return this process's peak resident memory in GB (10⁹ bytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    """Return this process's peak resident memory in GB (10⁹ bytes).
+
+    Not ``ru_maxrss``: Linux hands a new process its parent's peak.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -1,18 +1,19 @@
 """What a million events cost at every stage, at several sizes: `python -m benchmarks.stages --help`.
 
 The constants of docs/scale.md. Each stage of each size runs once in a process of its own, so that its peak
-memory is its own; listings grow with the guests (one for four), as they do on a marketplace.
+memory is its own (of Spark it is Python's only: Java has a process of its own and the heap of `--memory`);
+listings grow with the guests (one for four), as they do on a marketplace. Engines read the same log; starting
+Spark is not counted, on a cluster the session is there already.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,76 +27,86 @@ from item2vec.marketplace import simulate
 simulate(folder / "log", n_users=n_users, n_listings=n_users // 4, n_markets=max(8, n_users // 4000), seed=1)
 """,
     "events": """
-i2v.read_events(folder / "log" / "events", items=folder / "log" / "items.parquet", out=folder / "events")
+log, out = folder / "log", folder / engine / "events"
+i2v.read_events(log / "events", items=log / "items.parquet", out=out, **how)
 """,
     "sessions": """
 from item2vec.events import Events
 from item2vec.sessions.artifact import save_sessions
-sessions = i2v.sessionize(Events.open(folder / "events"), min_dwell_seconds=30, engine=engine)
-(folder / "sessions").mkdir()
-save_sessions(sessions, folder / "sessions")
+sessions = i2v.sessionize(Events.open(folder / engine / "events"), min_dwell_seconds=30, **how)
+(folder / engine / "sessions").mkdir()
+save_sessions(sessions, folder / engine / "sessions")
 found = {"sessions": len(sessions), "clicks": sessions.n_clicks, "items": sessions.n_items}
 """,
     "vectors": """
 from item2vec.sessions.artifact import load_sessions
 model = i2v.Item2Vec(epochs=5, workers=2, seed=1)
-model.fit(load_sessions(folder / "sessions"), show_progress=False)
-model.item_vectors_.save(folder / "vectors")
+model.fit(load_sessions(folder / engine / "sessions"), show_progress=False)
+model.item_vectors_.save(folder / engine / "vectors")
 found = {"clicks_per_second": max(epoch["tokens_per_second"] for epoch in model.history_)}
 """,
     "index": """
-index = i2v.ItemIndex.build(i2v.ItemVectors.load(folder / "vectors"), n_trees=50)
-index.save(folder / "index")
+index = i2v.ItemIndex.build(i2v.ItemVectors.load(folder / engine / "vectors"), n_trees=50)
+index.save(folder / engine / "index")
 """,
 }
+ON_ENGINES = ("events", "sessions")  # the others are one machine's
 _RUN = """
 import json, sys, time
+from contextlib import ExitStack
 from pathlib import Path
 import item2vec as i2v
 from benchmarks import machine
-folder, n_users, engine = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+folder, n_users, engine, memory = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+how, closing = {{"engine": engine, "memory_limit": memory}}, ExitStack()
+if engine == "spark":
+    from item2vec.spark.session import open_session
+    open_session(memory, closing).range(1).collect()
 found, start = {{}}, time.perf_counter()
 {stage}
 found |= {{"seconds": time.perf_counter() - start, "peak": machine.peak_memory_gb()}}
+closing.close()
 print(json.dumps(found))
 """
 
 
-def measured(stage: str, folder: Path, n_users: int, engine: str) -> dict[str, Any]:
+def measured(stage: str, folder: Path, n_users: int, engine: str, memory: str) -> dict[str, Any]:
     """Run one stage in a process of its own; tell its seconds, its peak memory and the bytes it left."""
-    command = [sys.executable, "-c", _RUN.format(stage=STAGES[stage]), str(folder), str(n_users), engine]
+    code = _RUN.format(stage=STAGES[stage])
+    command = [sys.executable, "-c", code, str(folder), str(n_users), engine, memory]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    place = folder / ("log" if stage == "simulate" else stage)
+    place = folder / "log" if stage == "simulate" else folder / engine / stage
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     return {**json.loads(done.stdout.splitlines()[-1]), "bytes": size}
 
 
-def measure(n_events: int, engine: str, stages: Sequence[str], folder: Path) -> list[list[str]]:
-    """Return a line per stage of one size."""
-    n_users, lines, n = n_events // EVENTS_PER_USER, [], 0
-    for stage in stages:
-        found = measured(stage, folder, n_users, engine)
-        n = n or rows(folder / "log")
-        millions = n / 1e6
-        more = [f"{name} {found[name]:,.0f}" for name in found if name not in ("seconds", "peak", "bytes")]
-        figures = (f"{found['seconds']:.1f}", f"{found['seconds'] / millions:.3f}", f"{found['peak']:.2f}")
-        lines.append([f"{n:,}", stage, *figures, f"{found['bytes'] / millions / 1e6:.1f}", " · ".join(more)])
-    return lines
+def measure(n_events: int, engines: Sequence[str], memory: str, folder: Path) -> Iterator[list[str]]:
+    """Yield a line per stage of one size, and one per engine where there are two."""
+    n_users, n = n_events // EVENTS_PER_USER, 0
+    for stage in STAGES:
+        for engine in engines if stage in ON_ENGINES else engines[:1]:
+            found = measured(stage, folder, n_users, engine, memory)
+            n = n or rows(folder / "log")
+            millions = n / 1e6
+            more = [f"{name} {found[name]:,.0f}" for name in found if name not in ("seconds", "peak", "bytes")]
+            name = f"{stage} ({engine})" if stage in ON_ENGINES else stage
+            figures = (f"{found['seconds']:.1f}", f"{found['seconds'] / millions:.3f}", f"{found['peak']:.2f}")
+            yield [f"{n:,}", name, *figures, f"{found['bytes'] / millions / 1e6:.1f}", " · ".join(more)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000, 100_000_000])
-    parser.add_argument("--engine", choices=["duckdb", "spark"], default="duckdb", help="of events, sessions")
-    parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
+    parser.add_argument("--engines", nargs="+", choices=["duckdb", "spark"], default=["duckdb", "spark"])
+    parser.add_argument("--memory", default="3GB", help="of each engine; default: %(default)s")
     options = parser.parse_args(arguments)
+    print(machine.describe())
     header = ("events", "stage", "seconds", "s per M events", "peak, GB", "MB per M events", "found")
     print(machine.table(header, []))
     for n_events in options.events:
         with tempfile.TemporaryDirectory() as name:
-            for line in measure(n_events, options.engine, options.stages, Path(name)):
+            for line in measure(n_events, options.engines, options.memory, Path(name)):
                 print("| " + " | ".join(line) + " |", flush=True)
-            shutil.rmtree(Path(name) / "log", ignore_errors=True)
 
 
 if __name__ == "__main__":
