@@ -49,8 +49,16 @@ found = {"clicks_per_second": max(epoch["tokens_per_second"] for epoch in model.
 index = i2v.ItemIndex.build(i2v.ItemVectors.load(folder / engine / "vectors"), n_trees=50)
 index.save(folder / engine / "index")
 """,
+    "tables": """
+from item2vec.recommendations import write_similar_items
+vectors, index = folder / first / "vectors", folder / first / "index"
+rec = i2v.Recommender(i2v.ItemVectors.load(vectors), index=i2v.ItemIndex.load(index))
+where = "local" if engine == "duckdb" else engine
+found = {"items": len(rec.vocabulary)}
+write_similar_items(rec, folder / engine / "tables", N=100, engine=where)
+""",
 }
-ON_ENGINES = ("events", "sessions")  # the others are one machine's
+ON_ENGINES = ("events", "sessions", "tables")  # the others are one machine's
 _RUN = """
 import json, sys, time
 from contextlib import ExitStack
@@ -58,6 +66,7 @@ from pathlib import Path
 import item2vec as i2v
 from benchmarks import machine
 folder, n_users, engine, memory = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+first = sys.argv[5]
 how, closing = {{"engine": engine, "memory_limit": memory}}, ExitStack()
 if engine == "spark":
     from item2vec.spark.session import open_session
@@ -70,12 +79,15 @@ print(json.dumps(found))
 """
 
 
-def measured(stage: str, folder: Path, n_users: int, engine: str, memory: str) -> dict[str, Any]:
-    """Run one stage in a process of its own; tell its seconds, its peak memory and the bytes it left."""
+def measured(stage: str, folder: Path, n_users: int, *engine: str) -> dict[str, Any]:
+    """Run one stage in a process of its own; tell its seconds, its peak memory and the bytes it left.
+
+    `engine` is its name, its memory, and the name of the engine whose index the tables are made from.
+    """
     code = _RUN.format(stage=STAGES[stage])
-    command = [sys.executable, "-c", code, str(folder), str(n_users), engine, memory]
+    command = [sys.executable, "-c", code, str(folder), str(n_users), *engine]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    place = folder / "log" if stage == "simulate" else folder / engine / stage
+    place = folder / "log" if stage == "simulate" else folder / engine[0] / stage
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     return {**json.loads(done.stdout.splitlines()[-1]), "bytes": size}
 
@@ -85,13 +97,13 @@ def measure(n_events: int, engines: Sequence[str], memory: str, folder: Path) ->
     n_users, n = n_events // EVENTS_PER_USER, 0
     for stage in STAGES:
         for engine in engines if stage in ON_ENGINES else engines[:1]:
-            found = measured(stage, folder, n_users, engine, memory)
+            found = measured(stage, folder, n_users, engine, memory, engines[0])
             n = n or rows(folder / "log")
             millions = n / 1e6
-            more = [f"{name} {found[name]:,.0f}" for name in found if name not in ("seconds", "peak", "bytes")]
+            seconds, peak, size = found.pop("seconds"), found.pop("peak"), found.pop("bytes") / 1e6
+            figures = (f"{seconds:.1f}", f"{seconds / millions:.3f}", f"{peak:.2f}", f"{size / millions:.1f}")
             name = f"{stage} ({engine})" if stage in ON_ENGINES else stage
-            figures = (f"{found['seconds']:.1f}", f"{found['seconds'] / millions:.3f}", f"{found['peak']:.2f}")
-            yield [f"{n:,}", name, *figures, f"{found['bytes'] / millions / 1e6:.1f}", " · ".join(more)]
+            yield [f"{n:,}", name, *figures, " · ".join(f"{key} {found[key]:,.0f}" for key in found)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

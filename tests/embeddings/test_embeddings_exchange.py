@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from cluster_world import cluster_lists, cluster_share, same, shuffled, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from together import Member, together
 
 from item2vec.embeddings import ItemVectors
-from item2vec.embeddings.corpus import build_corpus, trainable_sessions
+from item2vec.embeddings.corpus import build_corpus
 from item2vec.embeddings.distributed import exchange as exchange_module
-from item2vec.embeddings.distributed.exchange import exchange, touched_rows
+from item2vec.embeddings.distributed.device_rows import DeviceRows
+from item2vec.embeddings.distributed.digest import sessions_digest
+from item2vec.embeddings.distributed.exchange import HostRows, exchange
 from item2vec.embeddings.distributed.meeting import fresh_store
 from item2vec.embeddings.distributed.model import SharedItem2Vec
-from item2vec.embeddings.distributed.shared_engine import share_of
+from item2vec.embeddings.opening import window_settings
 from item2vec.embeddings.segments import cut_order
-from item2vec.errors import TrainingError, UsageError
+from item2vec.errors import EmptyDataError, TrainingError, UsageError
 from item2vec.sessions.container import Sessions
+from item2vec.sessions.shares import share
 
 pytestmark = pytest.mark.distributed
 WORLD = {"vector_size": 16, "epochs": 4, "workers": 1}
@@ -36,7 +40,8 @@ def fit_together(
 
     def work(member: Member) -> SharedItem2Vec:
         model = SharedItem2Vec(**{**WORLD, **params}).join(member, exchanges)
-        return model.fit(sessions, checkpoint_dir=folder, show_progress=False)
+        mine = share(sessions, member.rank, size)
+        return model.fit(mine, checkpoint_dir=folder, show_progress=False)
 
     return together(size, work)
 
@@ -68,17 +73,19 @@ def merged_in_loops(base: np.ndarray, tables: list[np.ndarray], divisor: float) 
 
 
 @settings(max_examples=60, deadline=None)
-@given(worlds(), st.sampled_from([1, 2, 1 << 16]), st.sampled_from([1.0, 2.5, 5.0]))
+@given(worlds(), st.sampled_from([1, 2, 1 << 16]), st.sampled_from([1.0, 2.5, 5.0]), st.booleans())
 def test_a_row_is_its_base_and_all_changes_by_the_divisor(
-    world: tuple[np.ndarray, list[np.ndarray]], rows_at_once: int, divisor: float
+    world: tuple[np.ndarray, list[np.ndarray]], rows_at_once: int, divisor: float, on_device: bool
 ) -> None:
     base, tables = world
     wanted, n_touched = merged_in_loops(base, tables, divisor)
 
     def work(member: Member) -> tuple[np.ndarray, np.ndarray, int, int]:
-        table, own_base = tables[member.rank].copy(), base.copy()
-        travelled = exchange(table, own_base, member, divisor)
-        return table, own_base, travelled, member.sent
+        table = base.copy()  # a tensor made of it shares its memory
+        rows = DeviceRows(torch.from_numpy(table)) if on_device else HostRows(table)
+        table[...] = tables[member.rank]
+        travelled = exchange(rows, member, divisor)
+        return table, np.asarray(rows.base), travelled, member.sent
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exchange_module, "ROWS_AT_ONCE", rows_at_once)
@@ -108,6 +115,21 @@ def start_of(sessions: Sessions) -> np.ndarray:
     return fit_together(sessions, 1, epochs=1, alpha=1e-9, min_alpha=1e-9)[0].item_vectors_.vectors
 
 
+def test_the_memory_that_is_asked_for_counts_what_is_exchanged(sessions: Sessions) -> None:
+    _, corpus = build_corpus(sessions, 1, 0.0)
+
+    def need(size: int) -> int:
+        model = SharedItem2Vec(**WORLD)
+        model.communicator = Member(0, [np.zeros(0)] * size, None)
+        settings = window_settings(model.get_params(), corpus)
+        return model._memory_need(corpus, settings, False, False).total
+
+    rows = HostRows(np.zeros((len(corpus.item_markets), WORLD["vector_size"]), np.float32))
+    numbers = rows.numbers(np.ones_like(rows.touched()))
+    held = 2 * rows.base.nbytes + rows.changes(numbers).nbytes + numbers.nbytes + rows.touched().nbytes
+    assert need(2) - need(1) == held
+
+
 def test_many_workers_learn_no_faster_than_one_can(sessions: Sessions) -> None:
     def speed(size: int, alpha: float) -> tuple[float, float]:
         engine = fit_together(sessions, size, alpha=alpha, epochs=1, exchanges_per_epoch=1)[0].engine_
@@ -120,40 +142,92 @@ def test_many_workers_learn_no_faster_than_one_can(sessions: Sessions) -> None:
 
 
 def test_a_number_that_is_none_is_a_change() -> None:
-    base = np.zeros((3, 2), np.float32)
-    table = base.copy()
+    table = np.zeros((3, 2), np.float32)
+    both = HostRows(table), DeviceRows(torch.from_numpy(table))
     table[1, 1] = np.nan
-    assert touched_rows(table, base).tolist() == [0, 1, 0]
+    for rows in both:
+        assert rows.touched().tolist() == [0, 1, 0]
 
 
-def test_shares_are_disjoint_and_hold_all_there_is_to_train() -> None:
-    lists = [*cluster_lists(101), [1], [2]]  # the last ones have no pair
-    booked = [session[:1] if k % 3 else [] for k, session in enumerate(lists)]
-    weights = np.arange(1, len(lists) + 1)
-    _, corpus = build_corpus(Sessions.from_lists(lists, booked=booked, weights=weights.tolist()), 1, 0.0)
-    found = {}
-    for rank in range(4):
-        share = share_of(corpus, rank, 4)
-        for k, weight in enumerate(share.weights):
-            clicks = share.items[share.offsets[k] : share.offsets[k + 1]].tolist()
-            found[float(weight)] = (
-                clicks,
-                share.booked_items[slice(*share.booked_offsets[k : k + 2])].tolist(),
-            )
-    wanted = {
-        float(corpus.weights[k]): (
-            corpus.items[corpus.offsets[k] : corpus.offsets[k + 1]].tolist(),
-            corpus.booked_items[slice(*corpus.booked_offsets[k : k + 2])].tolist(),
-        )
-        for k in trainable_sessions(corpus)
-    }
-    assert found == wanted
+def test_a_worker_without_a_pair_to_train_is_refused_by_all_of_them() -> None:
+    sessions = Sessions.from_lists([[1, 2], [3, 4]])
+
+    def work(member: Member) -> str:
+        mine = share(sessions, member.rank, member.size)
+        model = SharedItem2Vec(**WORLD).join(member, 1)
+        with pytest.raises(UsageError) as refused:
+            model.fit(mine, show_progress=False)
+        return str(refused.value)
+
+    said = together(3, work)
+    assert len(set(said)) == 1
+    assert said[0] == (
+        "1 of the workers would have no pair to train in their shares of the 2 sessions, 2 of which have"
+        " one; start fewer workers"
+    )
 
 
-def test_more_workers_than_sessions_are_refused() -> None:
-    _, corpus = build_corpus(Sessions.from_lists([[1, 2], [3, 4]]), 1, 0.0)
-    with pytest.raises(UsageError, match="3 workers for 2 sessions"):
-        share_of(corpus, 0, 3)
+def test_sessions_without_a_pair_are_refused_in_the_same_words_by_all_workers() -> None:
+    sessions = Sessions.from_lists([[1], [2], [3]])
+
+    def work(member: Member) -> None:
+        with pytest.raises(EmptyDataError, match="none of the 3 sessions has two clicks"):
+            SharedItem2Vec(**WORLD).join(member, 1).fit(share(sessions, member.rank, member.size))
+
+    together(2, work)
+
+
+@pytest.mark.parametrize("params", [{}, {"sample": 1e-2, "min_count": 3}], ids=["plain", "sample"])
+def test_what_is_counted_is_counted_over_all_shares(params: dict[str, float]) -> None:
+    """Vocabulary, noise, subsampling, repeats, unknown bookings: as if one worker had all sessions."""
+    lists = [*cluster_lists(301), [1, 1], [2]]
+    booked = [session[:1] if k % 3 else [900 + k] for k, session in enumerate(lists)]
+    weights = np.linspace(0.5, 2, len(lists)).tolist()
+    sessions = Sessions.from_lists(lists, booked=booked, weights=weights)
+    [alone] = fit_together(sessions, 1, epochs=1, exchanges_per_epoch=1, **params)
+    for model in fit_together(sessions, 3, epochs=1, exchanges_per_epoch=1, **params):
+        assert model.item_vectors_.vocabulary == alone.item_vectors_.vocabulary
+        assert model.item_vectors_.repeats == alone.item_vectors_.repeats
+        assert model.n_booked_unknown_ == alone.n_booked_unknown_ > 0
+        ours, one = model.engine_.engine, alone.engine_.engine
+        for name in ours.noise._fields:
+            np.testing.assert_array_equal(getattr(ours.noise, name), getattr(one.noise, name))
+        np.testing.assert_array_equal(ours.corpus.keep, one.corpus.keep)
+        assert model.engine_.clicks_per_epoch == pytest.approx(alone.engine_.clicks_per_epoch)
+
+
+def test_a_digest_tells_sessions_apart_and_not_how_they_are_dealt_out() -> None:
+    lists, booked, weights = [[1, 2, 3], [2, 2], [3, 1]], [[1], [], [2, 3]], [1.0, 2.0, 1.0]
+
+    def digest(
+        lists: list[list[int]], booked: list[list[int]], weights: list[float], size: int = 1
+    ) -> list[int]:
+        sessions = Sessions.from_lists([*lists, [1, 2, 3]], booked=[*booked, []], weights=[*weights, 1.0])
+
+        def work(member: Member) -> np.ndarray:
+            def total(array: np.ndarray) -> np.ndarray:
+                array = array.copy()
+                member.sum(array)
+                return array
+
+            _, corpus = build_corpus(share(sessions, member.rank, size), 1, 0.0, total)
+            return total(sessions_digest(corpus))
+
+        return together(size, work)[0].tolist()
+
+    found = digest(lists, booked, weights)
+    assert found[:2] == [4, 10]
+    assert digest(lists, booked, weights, 2) == digest(lists, booked, weights, 3) == found
+    others = [
+        ([[1, 3, 2], *lists[1:]], booked, weights),
+        ([[1, 2], [3, 2, 2], [3, 1]], booked, weights),
+        (lists, [[], [1], [2, 3]], weights),
+        (lists, [[1], [], [3, 2]], weights),
+        (lists, booked, [2.0, 1.0, 1.0]),
+        (lists, booked, [1.0, 2.0, 1.5]),
+    ]
+    digests = [tuple(digest(*other)) for other in others]
+    assert len({tuple(found), *digests}) == 1 + len(others)
 
 
 @given(st.lists(st.integers(1, 9), max_size=30), st.integers(1, 7))
@@ -174,10 +248,14 @@ def test_one_worker_with_one_exchange_learns_what_the_estimator_learns(sessions:
     assert figures == [{k: e[k] for k in e if k != "tokens_per_second"} for e in alone.history_]
 
 
-def test_two_workers_find_the_clusters_and_learn_the_same(sessions: Sessions) -> None:
-    one, other = (model.item_vectors_ for model in fit_together(sessions, 2))
+@pytest.mark.parametrize("engine", [{}, {"engine": "torch", "device": "cpu"}], ids=["numba", "torch"])
+def test_two_workers_find_the_clusters_and_learn_the_same(sessions: Sessions, engine: dict[str, str]) -> None:
+    one, other = (model.item_vectors_ for model in fit_together(sessions, 2, epochs=6, **engine))
     assert same(one, other)
     assert cluster_share(one) > 0.95
+
+
+def test_clusters_are_in_the_sessions_and_not_in_the_workers() -> None:
     control = fit_together(Sessions.from_lists(shuffled(cluster_lists())), 2)[0].item_vectors_
     assert cluster_share(control) < 0.2
 
@@ -191,7 +269,7 @@ def test_a_seed_and_one_thread_per_worker_give_the_same_bytes(sessions: Sessions
 
 def test_workers_draw_other_numbers_in_every_segment(sessions: Sessions) -> None:
     """Two workers on the same share would learn the same rows if their random numbers were the same."""
-    twice = Sessions.from_lists([session for session in cluster_lists(300) for _ in range(2)])
+    twice = Sessions.from_lists(cluster_lists(300) * 2)
     first, other = fit_together(twice, 2, exchanges_per_epoch=1, epochs=1)
     [half] = fit_together(Sessions.from_lists(cluster_lists(300)), 1, exchanges_per_epoch=1, epochs=1)
     assert same(first.item_vectors_, other.item_vectors_)
@@ -218,7 +296,7 @@ def test_the_figures_and_the_learning_rate_are_those_of_all_workers(sessions: Se
             return shared
 
         model._open_engine = watched
-        return model.fit(sessions, show_progress=False)
+        return model.fit(share(sessions, member.rank, 2), show_progress=False)
 
     models = together(2, work)
     starts = {(rank, step): rates for rank, step, rates, _ in seen}
@@ -240,8 +318,9 @@ def test_a_training_goes_on_from_the_checkpoint_to_the_same_bytes(sessions: Sess
                 raise RuntimeError("the machine is gone")
 
         model = SharedItem2Vec(**WORLD).join(member, 3)
+        mine = share(sessions, member.rank, member.size)
         with pytest.raises(RuntimeError, match="the machine is gone"):
-            model.fit(sessions, checkpoint_dir=tmp_path, callbacks=[after_two], show_progress=False)
+            model.fit(mine, checkpoint_dir=tmp_path, callbacks=[after_two], show_progress=False)
 
     together(2, stop)
     resumed = fit_together(sessions, 2, folder=tmp_path)
@@ -256,7 +335,8 @@ def test_folders_that_not_all_workers_see_are_refused(sessions: Sessions, tmp_pa
 
     def work(member: Member) -> None:
         model = SharedItem2Vec(**{**WORLD, "epochs": 1}).join(member, 3)
-        model.fit(sessions, checkpoint_dir=tmp_path / str(member.rank), show_progress=False)
+        mine = share(sessions, member.rank, member.size)
+        model.fit(mine, checkpoint_dir=tmp_path / str(member.rank), show_progress=False)
 
     with pytest.raises(TrainingError, match="a folder that all workers see"):
         together(2, work)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cluster_world import cluster_lists, cluster_share, same
-from together import together
+from together import Member, together
 
 from item2vec.embeddings import ItemVectors, train_worker
 from item2vec.embeddings.distributed.communicator import Alone
@@ -20,6 +20,7 @@ from item2vec.embeddings.distributed.model import SharedItem2Vec
 from item2vec.errors import RunError, TrainingError, UsageError
 from item2vec.sessions.artifact import save_sessions
 from item2vec.sessions.container import Sessions
+from item2vec.sessions.shares import share
 
 pytestmark = pytest.mark.distributed
 PARAMS = {"vector_size": 16, "epochs": 3, "seed": 7}
@@ -38,9 +39,12 @@ def referee(**params: object) -> ItemVectors:
     sessions = Sessions.from_lists(cluster_lists())
     made = (SharedItem2Vec(**{**PARAMS, **params}, workers=1) for _ in range(2))
     models = list(made)
-    return together(2, lambda member: models[member.rank].join(member, 2).fit(sessions, show_progress=False))[
-        0
-    ].item_vectors_
+
+    def work(member: Member) -> ItemVectors:
+        model = models[member.rank].join(member, 2)
+        return model.fit(share(sessions, member.rank, 2), show_progress=False).item_vectors_
+
+    return together(2, work)[0]
 
 
 def worker_processes(parent: int) -> dict[str, int]:
@@ -207,7 +211,8 @@ REFUSED = {
     "unknown": (("--set", "vectors=64"), 2, "unknown hyper-parameter 'vectors'"),
     "range": (("--set", "epochs=0"), 2, "epochs is 0; it must be a whole number, at least 1"),
     "text": (("--set", "alpha=high"), 2, "alpha is 'high'; it must be a number above 0"),
-    "engine": (("--set", "engine=torch"), 2, 'workers train with engine="numba"'),
+    "engine": (("--set", "engine=gensim"), 2, "engine is 'gensim'; it must be one of 'numba', 'torch'"),
+    "cbow": (("--set", "engine=torch", "--set", "sg=0"), 2, 'engine="torch" has no sg=0 (CBOW)'),
     "no file": (("--config", "/nowhere.toml"), 2, "/nowhere.toml"),
     "checkpoints": (("--checkpoints", __file__), 2, "cannot be a folder"),
 }

@@ -18,7 +18,14 @@ class Member:
         self._arrays, self._barrier = arrays, barrier
         self.sent = 0  # numbers
 
-    def sum(self, array: np.ndarray) -> None:
+    def any(self, flags: Any) -> None:
+        flags = np.asarray(flags)
+        assert flags.dtype == np.uint8
+        self.sum(flags)
+        np.minimum(flags, 1, out=flags)
+
+    def sum(self, array: Any) -> None:
+        array = np.asarray(array)  # a tensor's memory
         self.sent += array.size
         self._arrays[self.rank] = array.copy()
         self._barrier.wait(60)

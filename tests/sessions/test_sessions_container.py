@@ -18,8 +18,8 @@ from sessions_referee import Event, write_events
 
 from item2vec.errors import CorruptArtifactError, DataError, UsageError
 from item2vec.sessions import Sessions, columns, sessionize
-from item2vec.sessions.artifact import clicks_schema, sessions_schema
 from item2vec.sessions.columns import number_ids
+from item2vec.sessions.parts import clicks_schema, sessions_schema
 
 DAY_US = 86_400_000_000
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from item2vec.embeddings.draws import Corpus
-from item2vec.errors import EmptyDataError
+from item2vec.embeddings.totals import Total, alone
+from item2vec.errors import EmptyDataError, UsageError
 from item2vec.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -38,32 +39,30 @@ def _keep_probabilities(counts: npt.NDArray[np.float64], sample: float) -> npt.N
     return kept
 
 
-def build_corpus(sessions: Sessions, min_count: int, sample: float) -> tuple[Vocabulary, Corpus]:
+def build_corpus(
+    sessions: Sessions, min_count: int, sample: float, total: Total = alone
+) -> tuple[Vocabulary, Corpus]:
     """Build the vocabulary and drop items below `min_count`, before windows are formed.
 
     Counts in the vocabulary are clicks; subsampling sees them weighted by the sessions' weights. Booked items
-    outside the vocabulary are left out too; how many is logged.
+    outside the vocabulary are left out too; how many is logged. Where workers have shares of the sessions
+    (over the same `item_ids`), `total` makes all of these figures those of all sessions.
 
     Raises
     ------
     EmptyDataError
         If there are no clicks, no item is frequent enough, or no session is left with two clicks (or one and
         a booking).
+    UsageError
+        If some workers' shares have none.
     """
-    if not sessions.n_clicks:
+    counts = total(_click_counts(sessions))
+    if not counts.any():
         raise EmptyDataError("the sessions hold no clicks; check the source")
-    counts = np.zeros(sessions.n_items, np.int64)
-    for first in range(0, sessions.n_clicks, _CLICKS_AT_ONCE):
-        counts += np.bincount(sessions.tokens[first : first + _CLICKS_AT_ONCE], minlength=sessions.n_items)
     vocabulary = Vocabulary.from_counts(sessions.item_ids, counts, min_count)
     nums = vocabulary.nums(sessions.item_ids)
     items, offsets = _keep_known(sessions.tokens, sessions.offsets, nums)
     booked, booked_offsets = _keep_known(sessions.booked, sessions.booked_offsets, nums)
-    if len(booked) < len(sessions.booked):
-        _log.info(
-            "%d of %d booked items are left out: never clicked, or fewer than min_count=%d clicks",
-            *(len(sessions.booked) - len(booked), len(sessions.booked), min_count),
-        )
     item_markets = np.full(len(vocabulary), -1, np.int32)
     item_markets[nums[nums >= 0]] = sessions.markets[nums >= 0]
     corpus = Corpus(
@@ -75,14 +74,38 @@ def build_corpus(sessions: Sessions, min_count: int, sample: float) -> tuple[Voc
         keep=np.zeros(0, np.float32),
         item_markets=item_markets,
     )
-    if len(trainable_sessions(corpus)) == 0:
+    n_trainable, n_booked = len(trainable_sessions(corpus)), len(sessions.booked)
+    figures = np.array([len(sessions), n_trainable, n_trainable == 0, n_booked, n_booked - len(booked)])
+    _check_figures(total(figures).tolist(), min_count)
+    if sample:
+        corpus = corpus._replace(keep=_keep_probabilities(total(weighted_counts(corpus)), sample))
+    return vocabulary, corpus
+
+
+def _click_counts(sessions: Sessions) -> npt.NDArray[np.int64]:
+    counts = np.zeros(sessions.n_items, np.int64)
+    for first in range(0, sessions.n_clicks, _CLICKS_AT_ONCE):
+        counts += np.bincount(sessions.tokens[first : first + _CLICKS_AT_ONCE], minlength=sessions.n_items)
+    return counts
+
+
+def _check_figures(figures: list[int], min_count: int) -> None:
+    n_sessions, n_trainable, without, n_booked, n_unknown = figures
+    if n_trainable == 0:
         raise EmptyDataError(
-            f"none of the {len(sessions):,} sessions has two clicks on items that occur min_count={min_count}"
+            f"none of the {n_sessions:,} sessions has two clicks on items that occur min_count={min_count}"
             " times (or one such click and a booking); lower min_count or check how the sessions were made"
         )
-    if sample:
-        corpus = corpus._replace(keep=_keep_probabilities(weighted_counts(corpus), sample))
-    return vocabulary, corpus
+    if without:
+        raise UsageError(
+            f"{without} of the workers would have no pair to train in their shares of the {n_sessions:,}"
+            f" sessions, {n_trainable:,} of which have one; start fewer workers"
+        )
+    if n_unknown:
+        _log.info(
+            "%d of %d booked items are left out: never clicked, or fewer than min_count=%d clicks",
+            *(n_unknown, n_booked, min_count),
+        )
 
 
 def trainable_sessions(corpus: Corpus) -> npt.NDArray[np.int64]:
@@ -108,9 +131,9 @@ def weighted_counts(corpus: Corpus) -> npt.NDArray[np.float64]:
     return counts
 
 
-def noise_weights(corpus: Corpus, ns_exponent: float) -> npt.NDArray[np.float64]:
+def noise_weights(corpus: Corpus, ns_exponent: float, total: Total = alone) -> npt.NDArray[np.float64]:
     """Return the unnormalised noise distribution, count^ns_exponent, 0 where an item is never visited."""
-    counts = weighted_counts(corpus)
+    counts = total(weighted_counts(corpus))
     weights = np.zeros(len(counts))
     seen = counts > 0
     weights[seen] = (counts[seen] / counts.max()) ** ns_exponent

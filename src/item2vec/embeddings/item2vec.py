@@ -13,11 +13,13 @@ import numpy.typing as npt
 from item2vec.embeddings.hyperparameters import check_cbow_data, check_fit, check_hyperparameters
 from item2vec.embeddings.parameters import Estimator
 from item2vec.embeddings.repeats import repeat_rates
+from item2vec.embeddings.totals import alone
 
 if TYPE_CHECKING:
     from item2vec.embeddings.checkpoint import TrainingState
     from item2vec.embeddings.draws import Corpus, WindowSettings
     from item2vec.embeddings.item_vectors import ItemVectors
+    from item2vec.embeddings.memory import MemoryNeed
     from item2vec.embeddings.training import Callback, Engine, Validate
     from item2vec.sessions.container import Sessions
     from item2vec.vocabulary import Vocabulary
@@ -84,6 +86,8 @@ class Item2Vec(Estimator):
     n_rejections_unknown_ : int
         Rejected pairs that were left out because one of their items has no vector.
     """
+
+    _total = staticmethod(alone)  # all sessions are here
 
     def __init__(
         self,
@@ -193,12 +197,12 @@ class Item2Vec(Estimator):
         from item2vec.embeddings.rejections import number_pairs
         from item2vec.embeddings.starting import starting_tables
 
-        vocabulary, corpus = build_corpus(sessions, self.min_count, self.sample)
+        vocabulary, corpus = build_corpus(sessions, self.min_count, self.sample, self._total)
         pairs, n_rejections_unknown = number_pairs(() if rejections is None else rejections, vocabulary)
         corpus = corpus._replace(rejections=pairs)
         settings = opening.window_settings(params, corpus)
         validated, saved = validate is not None, checkpoint_dir is not None
-        memory.check_memory(opening.training_need(params, corpus, settings, validated, saved))
+        memory.check_memory(self._memory_need(corpus, settings, validated, saved))
         tables = starting_tables(vocabulary, self.vector_size, self.seed, init_vectors)
         state, writer = self._resume(checkpoint_dir, vocabulary, corpus, tables, validated)
         inputs, outputs = map(state.tensors.get, ("vectors", "context_vectors"), tables)
@@ -212,17 +216,24 @@ class Item2Vec(Estimator):
             checkpoint=writer,
             checkpoint_every=int(checkpoint_every),
             show_progress=show_progress,
-            repeats=repeat_rates(sessions),
+            repeats=repeat_rates(sessions, self._total),
         )
         del tables, inputs, outputs  # the engine has its own
-        self.n_booked_unknown_ = len(sessions.booked) - len(corpus.booked_items)
-        self.n_rejections_unknown_ = n_rejections_unknown
+        unknown = self._total(np.array([len(sessions.booked) - len(corpus.booked_items)]))
+        self.n_booked_unknown_, self.n_rejections_unknown_ = int(unknown[0]), n_rejections_unknown
         try:
             run.run()
         finally:  # what was learned before Ctrl-C or a divergence is not lost
             if run.learned():
                 self.item_vectors_, self.history_ = run.vectors(), run.state.history
         return self
+
+    def _memory_need(
+        self, corpus: Corpus, settings: WindowSettings, validated: bool, saved: bool
+    ) -> MemoryNeed:
+        from item2vec.embeddings.opening import training_need
+
+        return training_need(self.get_params(), corpus, settings, validated, saved)
 
     def _open_engine(
         self,

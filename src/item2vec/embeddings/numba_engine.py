@@ -172,6 +172,11 @@ class NumbaEngine:
         inputs, outputs = (take_rows(t, self.n_items, self.vector_size) for t in self.tables)
         return inputs, outputs
 
+    def views(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return both tables as they are trained, (n_items, vector_size) each: whoever writes, teaches."""
+        inputs, outputs = (t.reshape(-1, self.stride)[:, : self.vector_size] for t in self.tables)
+        return inputs[: self.n_items], outputs[: self.n_items]
+
     def run_epoch(
         self, epoch: int, rates: tuple[float, float], on_progress: Callable[[float, float], None]
     ) -> EpochResult:

@@ -17,6 +17,7 @@ from item2vec.embeddings.memory import MemoryNeed
 from item2vec.embeddings.numba_engine import INPUTS_PER_NOISE, WINDOWS_AT_ONCE, cores
 from item2vec.embeddings.simd import TARGETS
 from item2vec.embeddings.tables import row_stride
+from item2vec.embeddings.totals import Total, alone
 from item2vec.embeddings.vector_ir import LANES
 from item2vec.embeddings.widths import check_width, inputs_per_window
 from item2vec.errors import UsageError
@@ -67,6 +68,7 @@ def open_engine(
     settings: WindowSettings,
     inputs: npt.NDArray[np.float32],
     outputs: npt.NDArray[np.float32],
+    total: Total = alone,
 ) -> Engine:
     """Return the engine that `params` name, with tables that start at these rows.
 
@@ -77,8 +79,10 @@ def open_engine(
     corpus : Corpus
     settings : WindowSettings
     inputs, outputs : ndarray of float32, shape (n_items, vector_size)
+    total : Total
+        Makes a worker's counts those of all workers.
     """
-    noise = build_noise(noise_weights(corpus, params["ns_exponent"]), corpus.item_markets)
+    noise = build_noise(noise_weights(corpus, params["ns_exponent"], total), corpus.item_markets)
     module, name = ENGINES[params["engine"]].split(":")
     door = getattr(import_module(module), name)
     options = {key: params[key] for key in ("workers", "seed")}

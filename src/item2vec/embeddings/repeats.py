@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from item2vec.embeddings.totals import Total, alone
+
 if TYPE_CHECKING:
     from item2vec.sessions.container import Sessions
 
@@ -28,18 +30,18 @@ class RepeatRates(NamedTuple):
     earlier: float
 
 
-def repeat_rates(sessions: Sessions) -> RepeatRates:
-    """Count the repeats in the sessions, in the last two million clicks of more."""
+def repeat_rates(sessions: Sessions, total: Total = alone) -> RepeatRates:
+    """Count the repeats in the sessions (of each worker), in the last two million clicks of more."""
     offsets = np.asarray(sessions.offsets)
     first = int(np.searchsorted(offsets, max(0, int(offsets[-1]) - _CLICKS)))
     lengths, start = np.diff(offsets[first:]), int(offsets[first])
     tokens = np.asarray(sessions.tokens[start:])
     owner = np.repeat(np.arange(len(lengths)), lengths)
     n_following = len(tokens) - int(np.count_nonzero(lengths))
-    if n_following == 0:
-        return RepeatRates(0.0, 0.0)
     order = np.lexsort((tokens, owner))  # stable: the same item of one session in the order of its clicks
     again = (owner[order][1:] == owner[order][:-1]) & (tokens[order][1:] == tokens[order][:-1])
     steps = np.diff(order)[again]  # clicks since the item was clicked before
-    last = int(np.count_nonzero(steps == 1))
-    return RepeatRates(last / n_following, (len(steps) - last) / n_following)
+    figures = np.array([np.count_nonzero(steps == 1), len(steps), n_following])
+    last, again_at_all, following = total(figures).tolist()
+    following = max(following, 1)
+    return RepeatRates(last / following, (again_at_all - last) / following)

@@ -24,6 +24,7 @@ from item2vec.embeddings.numba_engine import (
     make_plan,
 )
 from item2vec.embeddings.rejections import EpochRejections, epoch_pairs
+from item2vec.embeddings.segments import Segment, cut_order
 from item2vec.embeddings.torch_batches import PlanOnDevice, rejected_batches, send
 from item2vec.embeddings.torch_steps import Tables, step
 from item2vec.embeddings.windows import TERMS, Plan
@@ -147,6 +148,10 @@ class TorchEngine:
         inputs, outputs = (t.cpu().numpy().copy() for t in self.tables)
         return inputs, outputs
 
+    def views(self) -> tuple[Tensor, Tensor]:
+        """Return both tables as they are trained, (n_items, vector_size) each, on the device."""
+        return self.tables.inputs, self.tables.outputs
+
     def run_epoch(
         self, epoch: int, rates: tuple[float, float], on_progress: Callable[[float, float], None]
     ) -> EpochResult:
@@ -161,16 +166,24 @@ class TorchEngine:
         on_progress : callable (clicks so far, loss per pair so far) -> None
             Called in this thread a few times per second.
         """
-        shuffle = np.random.default_rng([self.seed, epoch]).permutation(len(self.sessions))
-        order, cursor = self.sessions[shuffle], first_cursor(self.seed, epoch, 0)
+        return self.run_segment(Segment(epoch), rates, on_progress)
+
+    def run_segment(
+        self, segment: Segment, rates: tuple[float, float], on_progress: Callable[[float, float], None]
+    ) -> EpochResult:
+        """Visit the sessions of one segment of an epoch, as :meth:`run_epoch` does all of them."""
+        shuffle = np.random.default_rng([self.seed, segment.epoch]).permutation(len(self.sessions))
+        part = cut_order(shuffle, self.expected_clicks, segment.of)[segment.number]
+        order, clicks = self.sessions[part], max(float(self.expected_clicks[part].sum()), 1e-9)
+        cursor = first_cursor(self.seed, segment.epoch, segment.stream)
         results = torch.zeros(len(TERMS) + 1, dtype=torch.float64, device=self.device)
-        pairs = epoch_pairs(self.corpus.rejections, self.seed, epoch, workers=1)[0]
-        rejections = EpochRejections(pairs, self.train_pairs)
+        pairs = epoch_pairs(self.corpus.rejections, self.seed, segment.epoch, segment.of)
+        rejections = EpochRejections(pairs[segment.number], self.train_pairs)
         shown, rate = time.perf_counter(), rates[0]
         with _threads(self.workers):
             while n := self.draw(*self._draw_arguments(order, cursor)):
                 done = float(cursor.done[0])
-                share = min(done / self.clicks_per_epoch, 1.0)
+                share = min(done / clicks, 1.0)
                 before, rate = rate, rates[0] + (rates[1] - rates[0]) * share
                 self.train(self.plan, n, (before, rate), results)
                 rejections.advance(share, np.array([before, rate]))

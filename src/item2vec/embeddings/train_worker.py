@@ -3,9 +3,10 @@
     torchrun --nproc-per-node 2 --max-restarts 3 -m item2vec.embeddings.train_worker \
         SESSIONS VECTORS --config pipelines/demo.toml --checkpoints CHECKPOINTS
 
-All workers read the sessions, train disjoint shares of them and exchange what they learned several times an
-epoch; the first one publishes the vectors in one step. A worker that dies ends the others, torchrun starts
-all of them again, and they go on from the last checkpoint. Without torchrun one worker trains alone.
+Each worker reads a share of the sessions that no other reads, trains it, and at the end of each epoch all
+exchange what they learned; the first one publishes the vectors in one step. A worker that dies ends the
+others, torchrun starts all of them again, and they go on from the last checkpoint. Without torchrun one
+worker trains alone.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 HISTORY = "history.json"
 LAUNCH = ".launch"  # in the vectors until all workers know of them
-EXCHANGES_PER_EPOCH = 4
+EXCHANGES_PER_EPOCH = 1
 
 
 def _at_least(low: float, kind: type) -> Any:
@@ -162,12 +163,12 @@ def taken(folder: str | Path) -> UsageError:
 def train(options: argparse.Namespace, communicator: Communicator) -> None:
     """Train this worker's share with the others; the first worker publishes."""
     from item2vec.embeddings.distributed.model import SharedItem2Vec
-    from item2vec.sessions.artifact import load_sessions
+    from item2vec.sessions.shares import load_share
 
     model = SharedItem2Vec().set_params(**hyperparameters(options))
     model.join(communicator, options.exchanges_per_epoch)
     model.fit(
-        load_sessions(options.sessions),
+        load_share(options.sessions, communicator.rank, communicator.size),
         checkpoint_dir=options.checkpoints,
         checkpoint_every=options.checkpoint_every,
         callbacks=[_tell] if communicator.rank == 0 else [],

@@ -16,6 +16,7 @@ from item2vec.embeddings.checkpoint import TrainingState
 from item2vec.embeddings.item_vectors import ItemVectors
 from item2vec.embeddings.norms import LARGEST_NORM, longest_row
 from item2vec.embeddings.repeats import RepeatRates
+from item2vec.embeddings.segments import Segment
 from item2vec.errors import EmptyDataError, TrainingError, UsageError
 from item2vec.vocabulary import Vocabulary
 
@@ -51,6 +52,16 @@ class Engine(Protocol):
 
     def run_epoch(  # noqa: D102
         self, epoch: int, rates: tuple[float, float], on_progress: Callable[[float, float], None]
+    ) -> EpochResult: ...
+
+
+class SegmentEngine(Engine, Protocol):
+    """An engine that can meet others between the segments of an epoch."""
+
+    def views(self) -> tuple[Any, Any]: ...  # noqa: D102
+
+    def run_segment(  # noqa: D102
+        self, segment: Segment, rates: tuple[float, float], on_progress: Callable[[float, float], None]
     ) -> EpochResult: ...
 
 

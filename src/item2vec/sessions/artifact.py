@@ -9,50 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from item2vec.arrow import arrow_numbers, numpy_numbers
-from item2vec.errors import CorruptArtifactError, DataError
+from item2vec.arrow import arrow_numbers
+from item2vec.errors import DataError
 from item2vec.sessions import columns as col
 from item2vec.sessions.container import Sessions
+from item2vec.sessions.parts import FORMAT, PART, SessionsArtifact, clicks_schema, sessions_schema
 
 DAY_US = 86_400_000_000
-_PART = "part-0.parquet"
-_FORMAT = 2
-
-
-def clicks_schema(id_type: pa.DataType) -> pa.Schema:
-    """Return the schema of ``clicks/``: one row per token."""
-    return pa.schema(
-        [
-            pa.field("session_id", pa.int64(), nullable=False),
-            pa.field("pos", pa.int32(), nullable=False),
-            pa.field("item_id", id_type, nullable=False),
-            pa.field("ts_us", pa.int64()),
-        ]
-    )
-
-
-def sessions_schema(id_type: pa.DataType) -> pa.Schema:
-    """Return the schema of ``sessions/``: one row per session."""
-    return pa.schema(
-        [
-            pa.field("session_id", pa.int64(), nullable=False),
-            pa.field("user_id", pa.string()),
-            pa.field("start_us", pa.int64()),
-            pa.field("end_us", pa.int64()),
-            pa.field("market", pa.string()),
-            pa.field("booked", pa.list_(pa.field("item_id", id_type, nullable=False)), nullable=False),
-            pa.field("booked_us", pa.list_(pa.field("ts_us", pa.int64(), nullable=False))),
-            pa.field("weight", pa.float32(), nullable=False),
-            pa.field("n_clicks", pa.int64(), nullable=False),
-        ]
-    )
 
 
 def save_sessions(sessions: Sessions, path: Path) -> None:
@@ -85,7 +54,7 @@ def save_sessions(sessions: Sessions, path: Path) -> None:
         _write(_session_table(part, markets[rows]), path / "sessions" / folder)
     _write(_item_table(sessions), path, "items.parquet")
     about = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "kind": sessions.kind,
         "attributes": sessions.items is not None,
         "funnel": sessions.funnel,
@@ -102,12 +71,14 @@ def load_sessions(path: Path) -> Sessions:
     CorruptArtifactError
         If a file is missing or damaged, or the parts do not fit together.
     """
-    try:
-        return _load(path)
-    except (OSError, pa.ArrowException, KeyError, ValueError, DataError) as error:
-        raise CorruptArtifactError(
-            f"{path} holds no whole sessions artifact: {error}; build it again"
-        ) from error
+    artifact = SessionsArtifact(path)
+    return in_order_of_ids(artifact.read(range(len(artifact.folders))))
+
+
+def in_order_of_ids(sessions: Sessions) -> Sessions:
+    """Return the sessions in the order of their ids."""
+    ids = sessions.session_ids
+    return sessions if (np.diff(ids) > 0).all() else sessions.take(np.argsort(ids, kind="stable"))
 
 
 def _partitions(sessions: Sessions) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
@@ -121,14 +92,9 @@ def _partitions(sessions: Sessions) -> Iterator[tuple[str, npt.NDArray[np.int64]
         yield f"date={np.datetime64(int(days[rows[0]]), 'D')}", rows
 
 
-def _write(table: pa.Table, folder: Path, name: str = _PART) -> None:
+def _write(table: pa.Table, folder: Path, name: str = PART) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / name, compression="zstd", write_page_checksum=True)
-
-
-def _read(path: Path) -> pa.Table:
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        return file.read()
 
 
 def _click_table(part: Sessions) -> pa.Table:
@@ -184,86 +150,3 @@ def _market_names(sessions: Sessions, nums: npt.NDArray[np.int32]) -> pa.Array:
 
 def _optional(values: npt.NDArray[np.int64] | None, length: int) -> pa.Array:
     return pa.nulls(length, pa.int64()) if values is None else arrow_numbers(values)
-
-
-def _load(path: Path) -> Sessions:
-    about: dict[str, Any] = json.loads((path / "funnel.json").read_text(encoding="utf-8"))
-    if about["format"] != _FORMAT:
-        raise ValueError(f"it has format {about['format']}, and this version reads format {_FORMAT}")
-    items = _read(path / "items.parquet")
-    item_ids = col.one_array(items["item_id"])
-    folders = _part_folders(path / "sessions")
-    if folders != _part_folders(path / "clicks"):
-        raise ValueError("clicks and sessions do not have the same days")
-    clicks = _read_parts(path / "clicks", folders, clicks_schema(item_ids.type))
-    rows = _read_parts(path / "sessions", folders, sessions_schema(item_ids.type))
-    session_ids = numpy_numbers(rows["session_id"])
-    offsets = col.offsets_of(numpy_numbers(rows["n_clicks"]))
-    _check_clicks(clicks, session_ids, offsets)
-    booked = col.one_array(rows["booked"])
-    markets, market_names = col.encode_markets(col.one_array(items["market"]))
-    sessions = Sessions(
-        item_ids=item_ids,
-        tokens=col.token_array(clicks["item_id"], item_ids),
-        offsets=offsets,
-        booked=col.token_array(booked.flatten(), item_ids),
-        booked_offsets=_list_offsets(booked),
-        weights=numpy_numbers(rows["weight"]),
-        session_ids=session_ids,
-        user_ids=_present(rows["user_id"]),
-        start_us=_numbers_if_present(rows["start_us"]),
-        end_us=_numbers_if_present(rows["end_us"]),
-        ts_us=_numbers_if_present(clicks["ts_us"]),
-        booked_us=_booking_times(col.one_array(rows["booked_us"]), booked),
-        markets=markets,
-        market_names=market_names,
-        items=items if about["attributes"] else None,
-        kind=about["kind"],
-        funnel=about["funnel"],
-    )
-    in_order = bool((np.diff(session_ids) > 0).all())
-    return sessions if in_order else sessions.take(np.argsort(session_ids, kind="stable"))
-
-
-def _check_clicks(
-    clicks: pa.Table, session_ids: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
-) -> None:
-    lengths = np.diff(offsets)
-    if not np.array_equal(np.repeat(session_ids, lengths), numpy_numbers(clicks["session_id"])):
-        raise ValueError("clicks and sessions name different sessions")
-    pos = np.arange(clicks.num_rows, dtype=np.int64) - np.repeat(offsets[:-1], lengths)
-    if not np.array_equal(pos, numpy_numbers(clicks["pos"])):
-        raise ValueError("the positions of the clicks have gaps")
-
-
-def _list_offsets(lists: pa.Array) -> npt.NDArray[np.int64]:
-    offsets: npt.NDArray[np.int64] = numpy_numbers(lists.offsets).astype(np.int64)
-    offsets -= offsets[0]
-    return offsets
-
-
-def _booking_times(times: pa.Array, booked: pa.Array) -> npt.NDArray[np.int64] | None:
-    if times.null_count and times.null_count == len(times):
-        return None
-    if times.null_count or not np.array_equal(_list_offsets(times), _list_offsets(booked)):
-        raise ValueError("booked and booked_us do not have the same lengths")
-    return numpy_numbers(times.flatten())
-
-
-def _part_folders(path: Path) -> list[Path]:
-    return sorted(file.parent.relative_to(path) for file in path.rglob(_PART))
-
-
-def _read_parts(path: Path, folders: list[Path], schema: pa.Schema) -> pa.Table:
-    parts = [_read(path / folder / _PART) for folder in folders]
-    if any(part.schema != schema for part in parts):
-        raise ValueError(f"the columns of {path.name} are not {', '.join(schema.names)}")
-    return pa.concat_tables(parts)
-
-
-def _present(column: pa.ChunkedArray) -> pa.Array | None:
-    return None if column.null_count else col.one_array(column)
-
-
-def _numbers_if_present(column: pa.ChunkedArray) -> npt.NDArray[np.int64] | None:
-    return None if column.null_count else numpy_numbers(column)

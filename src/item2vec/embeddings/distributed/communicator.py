@@ -1,4 +1,4 @@
-"""How workers talk: one verb, the sum over all of them, on torch.distributed (gloo)."""
+"""How workers talk: sums over all of them, and what any of them says, on torch.distributed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
 
 from item2vec.embeddings.distributed.meeting import fresh_store
 from item2vec.errors import TrainingError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Array = npt.NDArray[Any] | Tensor
 
 
 class Communicator(Protocol):
@@ -25,8 +30,11 @@ class Communicator(Protocol):
     def size(self) -> int:
         """How many workers there are."""
 
-    def sum(self, array: npt.NDArray[Any]) -> None:
+    def sum(self, array: Array) -> None:
         """Replace a contiguous array by the sum of all workers' arrays, the same bytes on each of them."""
+
+    def any(self, flags: Array) -> None:
+        """Set each flag, 0 or 1 (uint8), to 1 where it is so on one worker or more."""
 
 
 class Alone:
@@ -34,8 +42,11 @@ class Alone:
 
     rank, size = 0, 1
 
-    def sum(self, array: npt.NDArray[Any]) -> None:
+    def sum(self, array: Array) -> None:
         """Leave the array as it is."""
+
+    def any(self, flags: Array) -> None:
+        """Leave the flags as they are."""
 
 
 class TorchGroup:
@@ -48,7 +59,7 @@ class TorchGroup:
         self.rank: int = torch.distributed.get_rank()
         self.size: int = torch.distributed.get_world_size()
 
-    def sum(self, array: npt.NDArray[Any]) -> None:
+    def sum(self, array: Array) -> None:
         """Sum over the group, in place.
 
         Raises
@@ -56,15 +67,39 @@ class TorchGroup:
         TrainingError
             If a worker is gone or does not answer in time.
         """
+        self._reduce(array, self._distributed.ReduceOp.SUM)
+
+    def any(self, flags: Array) -> None:
+        """Combine the group's flags, in place.
+
+        Raises
+        ------
+        TrainingError
+            As for :meth:`sum`.
+        """
+        self._reduce(flags, self._distributed.ReduceOp.MAX)
+
+    def _reduce(self, array: Array, operation: Any) -> None:
         import torch
 
+        tensor = array if isinstance(array, torch.Tensor) else torch.from_numpy(array)
         try:
-            self._distributed.all_reduce(torch.from_numpy(array))
+            self._distributed.all_reduce(tensor, operation)
         except RuntimeError as error:
             raise TrainingError(
                 f"worker {self.rank} of {self.size} lost another one ({str(error).splitlines()[0]}); with"
                 " torchrun's --max-restarts and --checkpoints all of them go on from the last checkpoint"
             ) from error
+
+
+def _backend() -> str:
+    """Return gloo, and NCCL for what lies on GPUs; a worker has the GPU of its number on this machine."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "gloo"
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return "cpu:gloo,cuda:nccl"
 
 
 @contextmanager
@@ -85,7 +120,7 @@ def joined_workers(timeout_minutes: float) -> Iterator[Communicator]:
     meeting = torch.distributed.rendezvous("env://", timeout=timeout)  # type: ignore[attr-defined]
     store, rank, size = next(meeting)
     store = fresh_store(store, rank, size, timeout.total_seconds())
-    torch.distributed.init_process_group("gloo", timeout=timeout, store=store, rank=rank, world_size=size)
+    torch.distributed.init_process_group(_backend(), timeout=timeout, store=store, rank=rank, world_size=size)
     try:
         yield TorchGroup()
     finally:

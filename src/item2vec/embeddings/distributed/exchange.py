@@ -8,6 +8,8 @@ keep 1/n of it, and of a frequent row's n steps one.
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -26,27 +28,82 @@ def _mark_touched(table, base, touched):  # type: ignore[no-untyped-def]
                 break
 
 
-def touched_rows(table: npt.NDArray[np.float32], base: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
-    """Return 1 for each row of `table` that differs from `base`, else 0; int32, shape (n_items,)."""
-    touched = np.zeros(len(table), np.int32)
-    _mark_touched(table, base, touched)
-    return touched
+@njit(cache=True, nogil=True)
+def _take_changes(table, base, rows, changes):  # type: ignore[no-untyped-def]
+    for i in range(len(rows)):
+        for k in range(table.shape[1]):
+            changes[i, k] = table[rows[i], k] - base[rows[i], k]
 
 
-def exchange(
-    table: npt.NDArray[np.float32],
-    base: npt.NDArray[np.float32],
-    communicator: Communicator,
-    divisor: float,
-) -> int:
-    """Merge one table with the other workers' in place; all of them must call this together.
+@njit(cache=True, nogil=True)
+def _put_rows(table, base, rows, changes, divisor):  # type: ignore[no-untyped-def]
+    for i in range(len(rows)):
+        for k in range(table.shape[1]):
+            value = base[rows[i], k] + changes[i, k] / divisor
+            table[rows[i], k] = value
+            base[rows[i], k] = value
+
+
+class Rows(Protocol):
+    """One table of this worker and its base, on the host or on a device.
+
+    The base is the table after the last exchange, equal on every worker.
+    """
+
+    def touched(self) -> Any:
+        """Return 1 for each row that differs from its base, else 0; uint8, shape (n_items,)."""
+
+    def numbers(self, touched: Any) -> Any:
+        """Return the numbers of the rows whose flag is 1."""
+
+    def changes(self, numbers: Any) -> Any:
+        """Return the difference of some rows from their base, float32, shape (len(numbers), vector_size)."""
+
+    def put(self, numbers: Any, changes: Any, divisor: float) -> None:
+        """Make base + changes / divisor of some rows, and of their base."""
+
+
+class HostRows:
+    """Of the numba engine.
 
     Parameters
     ----------
     table : ndarray of float32, shape (n_items, vector_size)
+        As it is trained. It becomes the base now.
+    """
+
+    def __init__(self, table: npt.NDArray[np.float32]) -> None:
+        self.table, self.base = table, table.copy()
+        self._room = np.empty((min(len(table), ROWS_AT_ONCE), table.shape[1]), np.float32)
+
+    def touched(self) -> npt.NDArray[np.uint8]:
+        """Return the flags; see :class:`Rows`."""
+        touched = np.zeros(len(self.table), np.uint8)
+        _mark_touched(self.table, self.base, touched)
+        return touched
+
+    def numbers(self, touched: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """Return the numbers of the rows whose flag is 1."""
+        return np.flatnonzero(touched)
+
+    def changes(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the changes of some rows, in memory that the next call uses again."""
+        changes = self._room[: len(numbers)]
+        _take_changes(self.table, self.base, numbers, changes)
+        return changes
+
+    def put(self, numbers: npt.NDArray[np.int64], changes: npt.NDArray[np.float32], divisor: float) -> None:
+        """Merge some rows; see :class:`Rows`."""
+        _put_rows(self.table, self.base, numbers, changes, np.float32(divisor))
+
+
+def exchange(rows: Rows, communicator: Communicator, divisor: float) -> int:
+    """Merge one table with the other workers' in place; all of them must call this together.
+
+    Parameters
+    ----------
+    rows : Rows
         This worker's; afterwards the same numbers on every worker.
-    base : ndarray of float32, shape (n_items, vector_size)
-        The table after the last exchange, equal on every worker; afterwards equal to `table`.
     communicator : Communicator
     divisor : float
         What the sum of the changes is divided by.
@@ -56,15 +113,12 @@ def exchange(
     int
         Rows that travelled: those that any worker touched.
     """
-    touched_by = touched_rows(table, base)
-    communicator.sum(touched_by)
-    touched = np.flatnonzero(touched_by)
+    flags = rows.touched()
+    communicator.any(flags)
+    touched = rows.numbers(flags)
     for first in range(0, len(touched), ROWS_AT_ONCE):
-        rows = touched[first : first + ROWS_AT_ONCE]
-        start = base[rows]
-        change = table[rows] - start
-        communicator.sum(change)
-        change /= np.float32(divisor)
-        change += start
-        table[rows] = base[rows] = change
+        numbers = touched[first : first + ROWS_AT_ONCE]
+        changes = rows.changes(numbers)
+        communicator.sum(changes)
+        rows.put(numbers, changes, divisor)
     return len(touched)

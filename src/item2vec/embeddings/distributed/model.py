@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.embeddings.alias import build_noise
-from item2vec.embeddings.checkpoint import TrainingState
-from item2vec.embeddings.corpus import expected_clicks, noise_weights, trainable_sessions
+from item2vec.embeddings.checkpoint import TrainingState, fingerprint
+from item2vec.embeddings.corpus import expected_clicks, trainable_sessions
 from item2vec.embeddings.distributed.communicator import Alone, Communicator
-from item2vec.embeddings.distributed.shared_engine import SharedEngine, share_of
+from item2vec.embeddings.distributed.digest import sessions_digest
+from item2vec.embeddings.distributed.exchange import ROWS_AT_ONCE
+from item2vec.embeddings.distributed.shared_engine import SharedEngine
 from item2vec.embeddings.draws import Corpus, WindowSettings
 from item2vec.embeddings.hyperparameters import check_hyperparameters
+from item2vec.embeddings.initial_rows import item_keys
 from item2vec.embeddings.item2vec import Item2Vec
-from item2vec.embeddings.numba_engine import NumbaEngine
-from item2vec.errors import ConfigError, TrainingError
+from item2vec.embeddings.memory import MemoryNeed
+from item2vec.embeddings.opening import open_engine
+from item2vec.embeddings.training import SegmentEngine
+from item2vec.errors import TrainingError
 from item2vec.vocabulary import Vocabulary
 
 
 class SharedItem2Vec(Item2Vec):
-    """:class:`Item2Vec` whose workers all call `fit` with the same sessions, and all get the same vectors.
+    """:class:`Item2Vec` whose workers all call `fit`, each with its share, and all get the same vectors.
 
-    The vocabulary, the noise and the rows training starts from are those of all sessions, the same on every
-    worker by construction; each trains its share (:func:`share_of`). `workers` are the threads of one worker;
-    with 1 the result is the same bytes for the same seed and number of workers.
+    The shares are disjoint and over the same items (:mod:`item2vec.sessions.shares`). The vocabulary, the
+    noise and the rows training starts from are those of all sessions, the same on every worker; only counts
+    travel for them. `workers` are the threads of one worker; with 1 the result is the same bytes for the same
+    seed and number of workers.
     """
 
     communicator: Communicator = Alone()
@@ -40,16 +46,26 @@ class SharedItem2Vec(Item2Vec):
         Raises
         ------
         ConfigError
-            If a hyper-parameter is out of its range, or the engine is not "numba".
+            If a hyper-parameter is out of its range.
         """
         check_hyperparameters(self.get_params())
-        if self.engine != "numba":
-            raise ConfigError(
-                f'engine is {self.engine!r}; workers train with engine="numba"; leave it out (torch trains on'
-                " one machine)"
-            )
         self.communicator, self.exchanges_per_epoch = communicator, exchanges_per_epoch
         return self
+
+    def _total(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        total = np.ascontiguousarray(array).copy()
+        self.communicator.sum(total)
+        return total
+
+    def _memory_need(
+        self, corpus: Corpus, settings: WindowSettings, validated: bool, saved: bool
+    ) -> MemoryNeed:
+        need = super()._memory_need(corpus, settings, validated, saved)
+        if self.communicator.size == 1:
+            return need
+        n_items = len(corpus.item_markets)
+        exchanged = 4 * self.vector_size * (2 * n_items + min(n_items, ROWS_AT_ONCE)) + 9 * n_items
+        return replace(need, copies=need.copies + exchanged)
 
     def _open_engine(
         self,
@@ -58,11 +74,14 @@ class SharedItem2Vec(Item2Vec):
         inputs: npt.NDArray[np.float32],
         outputs: npt.NDArray[np.float32],
     ) -> SharedEngine:
-        noise = build_noise(noise_weights(corpus, self.ns_exponent), corpus.item_markets)
-        share = share_of(corpus, self.communicator.rank, self.communicator.size)
-        engine = NumbaEngine(share, noise, settings, inputs, outputs, workers=self.workers, seed=self.seed)
-        clicks = float(expected_clicks(corpus, trainable_sessions(corpus)).sum())
-        self.engine_ = SharedEngine(engine, self.communicator, self.exchanges_per_epoch, clicks, self.alpha)
+        rank, size = self.communicator.rank, self.communicator.size
+        corpus = corpus._replace(rejections=np.ascontiguousarray(corpus.rejections[rank::size]))
+        engine = open_engine(self.get_params(), corpus, settings, inputs, outputs, self._total)
+        clicks = self._total(np.array([expected_clicks(corpus, trainable_sessions(corpus)).sum()]))
+        self.engine_ = SharedEngine(
+            cast(SegmentEngine, engine),
+            *(self.communicator, self.exchanges_per_epoch, float(clicks[0]), self.alpha),
+        )
         return self.engine_
 
     def _resume(
@@ -84,6 +103,26 @@ class SharedItem2Vec(Item2Vec):
                 " another one; checkpoint_dir must be a folder that all workers see"
             )
         return state, writer if self.communicator.rank == 0 else None
+
+    def _fingerprint(
+        self,
+        vocabulary: Vocabulary,
+        corpus: Corpus,
+        tables: tuple[npt.NDArray[np.float32], ...],
+        validated: bool,
+    ) -> str:
+        """Name the training by what does not depend on how the sessions are dealt out."""
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "ids": item_keys(vocabulary.ids),
+            "counts": vocabulary.counts,
+            "inputs": tables[0],
+            "outputs": tables[1],
+            "keep": corpus.keep,
+            "item_markets": corpus.item_markets,
+            "rejections": corpus.rejections,
+            "sessions": self._total(sessions_digest(corpus)),
+        }
+        return fingerprint(self._fingerprint_params(validated), arrays)
 
     def _fingerprint_params(self, validated: bool) -> dict[str, Any]:
         """Name what decides the result; the number of workers may change from one start to the next."""

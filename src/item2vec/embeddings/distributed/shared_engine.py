@@ -5,60 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from item2vec.embeddings.corpus import trainable_sessions
 from item2vec.embeddings.distributed.communicator import Communicator
-from item2vec.embeddings.distributed.exchange import exchange
-from item2vec.embeddings.draws import Corpus
-from item2vec.embeddings.numba_engine import EpochResult, NumbaEngine
+from item2vec.embeddings.distributed.exchange import HostRows, Rows, exchange
+from item2vec.embeddings.numba_engine import EpochResult as Summed
 from item2vec.embeddings.segments import Segment
-from item2vec.errors import UsageError
+from item2vec.embeddings.training import EpochResult, SegmentEngine
 
 FASTEST = 0.4
 """The highest learning rate that many workers make of a lower one: above it one worker alone may diverge."""
 MOST_THREADS = 1 << 16  # per worker: each segment of each worker has so many streams of random numbers
-
-
-def share_of(corpus: Corpus, rank: int, size: int) -> Corpus:
-    """Return every `size`-th of the sessions that hold a pair, from number `rank` on.
-
-    The shares are disjoint and hold all there is to train; what belongs to items stays whole. The result does
-    not depend on anything but the order of the sessions.
-
-    Raises
-    ------
-    UsageError
-        If there are more workers than sessions.
-    """
-    sessions = trainable_sessions(corpus)
-    if len(sessions) < size:
-        raise UsageError(
-            f"{size} workers for {len(sessions):,} sessions with a pair to train; start fewer workers"
-        )
-    mine = sessions[rank::size]
-    items, offsets = _take(corpus.items, corpus.offsets, mine)
-    booked_items, booked_offsets = _take(corpus.booked_items, corpus.booked_offsets, mine)
-    return corpus._replace(
-        items=items,
-        offsets=offsets,
-        booked_items=booked_items,
-        booked_offsets=booked_offsets,
-        weights=corpus.weights[mine],
-        rejections=np.ascontiguousarray(corpus.rejections[rank::size]),
-    )
-
-
-def _take(
-    values: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Return some rows of a ragged array."""
-    lengths = np.diff(offsets)[rows]
-    taken = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    shifts = np.repeat(offsets[rows] - taken[:-1], lengths)
-    return values[np.arange(taken[-1]) + shifts], taken
 
 
 @dataclass
@@ -72,12 +32,20 @@ class ExchangeFigures:
     exchange_seconds: float = 0.0
 
 
+def _rows_of(table: Any) -> Rows:
+    if isinstance(table, np.ndarray):
+        return HostRows(table)
+    from item2vec.embeddings.distributed.device_rows import DeviceRows
+
+    return DeviceRows(table)
+
+
 class SharedEngine:
     """One worker's engine behind the door of all engines.
 
     Parameters
     ----------
-    engine : NumbaEngine
+    engine : SegmentEngine
         Over this worker's share; equal tables on all workers.
     communicator : Communicator
     exchanges_per_epoch : int
@@ -99,7 +67,7 @@ class SharedEngine:
 
     def __init__(
         self,
-        engine: NumbaEngine,
+        engine: SegmentEngine,
         communicator: Communicator,
         exchanges_per_epoch: int,
         clicks_per_epoch: float,
@@ -112,9 +80,7 @@ class SharedEngine:
         self.divisor = max(self.speed, communicator.size / 2)
         self.figures = ExchangeFigures()
         self._clicks = 0.0  # of this worker in the segment under way
-        size = engine.n_items, engine.vector_size
-        self._tables = [t.reshape(-1, engine.stride)[: size[0], : size[1]] for t in engine.tables]
-        self._bases = [t.copy() for t in self._tables] if communicator.size > 1 else []
+        self._tables = [_rows_of(view) for view in engine.views()] if communicator.size > 1 else []
 
     def rows(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return copies of the input and the output table, the same on every worker."""
@@ -148,7 +114,7 @@ class SharedEngine:
             done = float(totals[7])
             start = rates[0] + (rates[1] - rates[0]) * min(done / self.clicks_per_epoch, 1.0)
         losses = dict(zip(result.losses, totals[:5].tolist(), strict=True))
-        return EpochResult(losses, float(totals[5]), int(totals[6]))
+        return Summed(losses, float(totals[5]), int(totals[6]))
 
     def _meet(self, result: EpochResult) -> npt.NDArray[np.float64]:
         """Exchange what was learned; return sums over the workers: losses, pairs, dropped noise, clicks."""
@@ -156,8 +122,8 @@ class SharedEngine:
         sums = np.array([*result.losses.values(), result.pairs, result.dropped_noise, self._clicks])
         self.communicator.sum(sums)
         met = time.perf_counter()
-        for table, base in zip(self._tables, self._bases, strict=False):
-            self.figures.rows += exchange(table, base, self.communicator, self.divisor)
+        for rows in self._tables:
+            self.figures.rows += exchange(rows, self.communicator, self.divisor)
         self.figures.exchanges += 1
         self.figures.waiting_seconds += met - began
         self.figures.exchange_seconds += time.perf_counter() - met
