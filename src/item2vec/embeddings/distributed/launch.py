@@ -91,7 +91,7 @@ def train_with_torchrun(job: WorkerJob, n_workers: int, max_restarts: int = 0) -
     return ItemVectors.load(job.vectors)
 
 
-def train_with_spark(job: WorkerJob, n_workers: int) -> ItemVectors:
+def train_with_spark(job: WorkerJob, n_workers: int, use_gpu: bool = False) -> ItemVectors:
     """Train with so many tasks of the active Spark session, one worker each; return what they published.
 
     Every executor needs this package, and `job`'s paths must be the same for all of them and for the driver.
@@ -101,6 +101,8 @@ def train_with_spark(job: WorkerJob, n_workers: int) -> ItemVectors:
     ----------
     job : WorkerJob
     n_workers : int
+    use_gpu : bool
+        Whether each worker gets a GPU of Spark's (``spark.task.resource.gpu.amount``), for engine="torch".
 
     Raises
     ------
@@ -123,7 +125,7 @@ def train_with_spark(job: WorkerJob, n_workers: int) -> ItemVectors:
         raise UsageError("no Spark session is active; make one with SparkSession.builder.getOrCreate()")
     _check_new(job.vectors)
     # Its defaults are the driver's own processes and GPUs.
-    distributor = TorchDistributor(num_processes=n_workers, local_mode=False, use_gpu=False)
+    distributor = TorchDistributor(num_processes=n_workers, local_mode=False, use_gpu=use_gpu)
     try:
         # It hands all of this to torchrun; a module's name needs no file at one path on every executor.
         # A stage that Spark tries again has the same launch.
