@@ -88,7 +88,7 @@ def test_a_row_is_its_base_and_all_changes_by_the_divisor(
         return table, np.asarray(rows.base), travelled, member.sent
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exchange_module, "ROWS_AT_ONCE", rows_at_once)
+        patch.setattr(exchange_module, "rows_at_once", lambda vector_size: rows_at_once)
         results = together(len(tables), work)
     for table, own_base, travelled, sent in results:
         np.testing.assert_allclose(table, wanted, rtol=1e-5, atol=1e-6)
@@ -126,7 +126,8 @@ def test_the_memory_that_is_asked_for_counts_what_is_exchanged(sessions: Session
 
     rows = HostRows(np.zeros((len(corpus.item_markets), WORLD["vector_size"]), np.float32))
     numbers = rows.numbers(np.ones_like(rows.touched()))
-    held = 2 * rows.base.nbytes + rows.changes(numbers).nbytes + numbers.nbytes + rows.touched().nbytes
+    tables = 2 * (rows.base.nbytes + rows.changes(numbers).nbytes)
+    held = tables + numbers.nbytes + rows.touched().nbytes  # one table after the other
     assert need(2) - need(1) == held
 
 

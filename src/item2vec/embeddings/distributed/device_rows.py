@@ -16,7 +16,7 @@ class DeviceRows:
     """
 
     def __init__(self, table: Tensor) -> None:
-        self.table, self.base = table, table.clone()
+        self.table, self.base, self.shape = table, table.clone(), tuple(table.shape)
 
     def touched(self) -> Tensor:
         """Return the flags, on the device."""

@@ -16,7 +16,7 @@ from numba import njit
 
 from item2vec.embeddings.distributed.communicator import Communicator
 
-ROWS_AT_ONCE = 1 << 16  # in one message: bounds the memory that a large table's exchange needs
+MESSAGE_BYTES = 1 << 25  # bounds the memory that a large table's exchange needs
 
 
 @njit(cache=True, nogil=True)
@@ -30,18 +30,25 @@ def _mark_touched(table, base, touched):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _take_changes(table, base, rows, changes):  # type: ignore[no-untyped-def]
-    for i in range(len(rows)):
-        for k in range(table.shape[1]):
-            changes[i, k] = table[rows[i], k] - base[rows[i], k]
+    for i in range(len(rows)):  # by rows of one dimension: numba makes vectors of those loops only
+        trained, start, change = table[rows[i]], base[rows[i]], changes[i]
+        for k in range(len(change)):
+            change[k] = trained[k] - start[k]
 
 
 @njit(cache=True, nogil=True)
 def _put_rows(table, base, rows, changes, divisor):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
-        for k in range(table.shape[1]):
-            value = base[rows[i], k] + changes[i, k] / divisor
-            table[rows[i], k] = value
-            base[rows[i], k] = value
+        trained, start, change = table[rows[i]], base[rows[i]], changes[i]
+        for k in range(len(change)):
+            start[k] += change[k] / divisor
+        for k in range(len(change)):
+            trained[k] = start[k]
+
+
+def rows_at_once(vector_size: int) -> int:
+    """Return how many rows travel in one message."""
+    return max(1, MESSAGE_BYTES // (4 * vector_size))
 
 
 class Rows(Protocol):
@@ -49,6 +56,10 @@ class Rows(Protocol):
 
     The base is the table after the last exchange, equal on every worker.
     """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The table's, (n_items, vector_size)."""
 
     def touched(self) -> Any:
         """Return 1 for each row that differs from its base, else 0; uint8, shape (n_items,)."""
@@ -74,7 +85,8 @@ class HostRows:
 
     def __init__(self, table: npt.NDArray[np.float32]) -> None:
         self.table, self.base = table, table.copy()
-        self._room = np.empty((min(len(table), ROWS_AT_ONCE), table.shape[1]), np.float32)
+        n_items, vector_size = self.shape = table.shape
+        self._room = np.empty((min(n_items, rows_at_once(vector_size)), vector_size), np.float32)
 
     def touched(self) -> npt.NDArray[np.uint8]:
         """Return the flags; see :class:`Rows`."""
@@ -116,8 +128,9 @@ def exchange(rows: Rows, communicator: Communicator, divisor: float) -> int:
     flags = rows.touched()
     communicator.any(flags)
     touched = rows.numbers(flags)
-    for first in range(0, len(touched), ROWS_AT_ONCE):
-        numbers = touched[first : first + ROWS_AT_ONCE]
+    at_once = rows_at_once(rows.shape[1])
+    for first in range(0, len(touched), at_once):
+        numbers = touched[first : first + at_once]
         changes = rows.changes(numbers)
         communicator.sum(changes)
         rows.put(numbers, changes, divisor)

@@ -14,7 +14,7 @@ from item2vec.embeddings.checkpoint import TrainingState, fingerprint
 from item2vec.embeddings.corpus import expected_clicks, trainable_sessions
 from item2vec.embeddings.distributed.communicator import Alone, Communicator
 from item2vec.embeddings.distributed.digest import sessions_digest
-from item2vec.embeddings.distributed.exchange import ROWS_AT_ONCE
+from item2vec.embeddings.distributed.exchange import rows_at_once
 from item2vec.embeddings.distributed.shared_engine import SharedEngine
 from item2vec.embeddings.draws import Corpus, WindowSettings
 from item2vec.embeddings.hyperparameters import check_hyperparameters
@@ -64,7 +64,8 @@ class SharedItem2Vec(Item2Vec):
         if self.communicator.size == 1:
             return need
         n_items = len(corpus.item_markets)
-        exchanged = 4 * self.vector_size * (2 * n_items + min(n_items, ROWS_AT_ONCE)) + 9 * n_items
+        rows = 2 * (n_items + min(n_items, rows_at_once(self.vector_size)))
+        exchanged = 4 * self.vector_size * rows + 9 * n_items
         return replace(need, copies=need.copies + exchanged)
 
     def _open_engine(
