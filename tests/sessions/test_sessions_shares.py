@@ -70,8 +70,9 @@ def test_a_share_of_the_artifact_is_that_of_its_sessions_by_day(
         mine, wanted = load_share(path, rank, size), share(by_day, rank, size)
         assert mine.session_ids.tolist() == sorted(wanted.session_ids.tolist())
         whole = sessions.take(mine.session_ids)
-        for name in ("tokens", "offsets", "weights", "ts_us", "start_us") if len(whole) else ():
+        for name in ("tokens", "offsets", "weights", "booked", "booked_offsets"):
             np.testing.assert_array_equal(getattr(mine, name), getattr(whole, name))
+        assert mine.user_ids is mine.ts_us is mine.start_us is mine.end_us is mine.booked_us is None
 
 
 def test_one_share_is_what_load_gives(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from item2vec.sessions.container import Sessions
 
 PART = "part-0.parquet"
 FORMAT = 2
+LEAN_CLICKS = ("session_id", "pos", "item_id")
+LEAN_SESSIONS = ("session_id", "n_clicks", "booked", "weight")
 
 
 def clicks_schema(id_type: pa.DataType) -> pa.Schema:
@@ -94,46 +96,90 @@ class SessionsArtifact:
         with _whole(self.path):
             return [pq.read_metadata(self.path / "clicks" / f / PART).num_rows for f in self.folders]
 
-    def read(self, parts: Sequence[int]) -> Sessions:
-        """Read some parts; the sessions lie as they do there, over the items of all parts."""
+    def read(self, parts: Sequence[int], lean: bool = False) -> Sessions:
+        """Read some parts; the sessions lie as they do there, over the items of all parts.
+
+        One part is in memory as a table at a time. With `lean` the users and all times stay on the disk:
+        training needs neither, and they are the larger half.
+        """
         with _whole(self.path):
-            return _read_sessions(self.path, self.about, [self.folders[number] for number in parts])
+            items = _read(self.path / "items.parquet")
+            item_ids = col.one_array(items["item_id"])
+            markets, market_names = col.encode_markets(col.one_array(items["market"]))
+            read = [_read_part(self.path, self.folders[number], item_ids, lean) for number in parts]
+            columns = _joined(read or [_empty_part(item_ids, lean)])
+            return Sessions(
+                item_ids=item_ids,
+                offsets=col.offsets_of(columns.pop("lengths")),
+                booked_offsets=col.offsets_of(columns.pop("booked_lengths")),
+                **columns,
+                markets=markets,
+                market_names=market_names,
+                items=items if self.about["attributes"] else None,
+                kind=self.about["kind"],
+                funnel=self.about["funnel"],
+            )
 
 
-def _read_sessions(path: Path, about: dict[str, Any], folders: list[Path]) -> Sessions:
-    items = _read(path / "items.parquet")
-    item_ids = col.one_array(items["item_id"])
-    clicks = _read_parts(path / "clicks", folders, clicks_schema(item_ids.type))
-    rows = _read_parts(path / "sessions", folders, sessions_schema(item_ids.type))
-    session_ids = numpy_numbers(rows["session_id"])
-    offsets = col.offsets_of(numpy_numbers(rows["n_clicks"]))
-    _check_clicks(clicks, session_ids, offsets)
-    booked = col.one_array(rows["booked"])
-    markets, market_names = col.encode_markets(col.one_array(items["market"]))
-    return Sessions(
-        item_ids=item_ids,
-        tokens=col.token_array(clicks["item_id"], item_ids),
-        offsets=offsets,
-        booked=col.token_array(booked.flatten(), item_ids),
-        booked_offsets=_list_offsets(booked),
-        weights=numpy_numbers(rows["weight"]),
-        session_ids=session_ids,
-        user_ids=_present(rows["user_id"]),
-        start_us=_numbers_if_present(rows["start_us"]),
-        end_us=_numbers_if_present(rows["end_us"]),
-        ts_us=_numbers_if_present(clicks["ts_us"]),
-        booked_us=_booking_times(col.one_array(rows["booked_us"]), booked),
-        markets=markets,
-        market_names=market_names,
-        items=items if about["attributes"] else None,
-        kind=about["kind"],
-        funnel=about["funnel"],
-    )
-
-
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, schema: pa.Schema | None = None, columns: Sequence[str] | None = None) -> pa.Table:
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        return file.read()
+        if schema is not None and file.schema_arrow != schema:
+            raise ValueError(f"the columns of {path.parent.parent.name} are not {', '.join(schema.names)}")
+        return file.read(columns)
+
+
+def _read_part(path: Path, folder: Path, item_ids: pa.Array, lean: bool) -> dict[str, Any]:
+    click_columns, session_columns = (LEAN_CLICKS, LEAN_SESSIONS) if lean else (None, None)
+    clicks = _read(path / "clicks" / folder / PART, clicks_schema(item_ids.type), click_columns)
+    rows = _read(path / "sessions" / folder / PART, sessions_schema(item_ids.type), session_columns)
+    return _part(clicks, rows, item_ids, lean)
+
+
+def _empty_part(item_ids: pa.Array, lean: bool) -> dict[str, Any]:
+    clicks, rows = clicks_schema(item_ids.type).empty_table(), sessions_schema(item_ids.type).empty_table()
+    return _part(clicks, rows, item_ids, lean)
+
+
+def _part(clicks: pa.Table, rows: pa.Table, item_ids: pa.Array, lean: bool) -> dict[str, Any]:
+    """Return the columns of a part as :class:`Sessions` has them, ragged ones with their lengths."""
+    session_ids, lengths = numpy_numbers(rows["session_id"]), numpy_numbers(rows["n_clicks"])
+    _check_clicks(clicks, session_ids, col.offsets_of(lengths))
+    booked = col.one_array(rows["booked"])
+    part = {
+        "tokens": col.token_array(clicks["item_id"], item_ids),
+        "lengths": lengths,
+        "booked": col.token_array(booked.flatten(), item_ids),
+        "booked_lengths": np.diff(_list_offsets(booked)),
+        "weights": numpy_numbers(rows["weight"]),
+        "session_ids": session_ids,
+    }
+    if lean:
+        return part
+    return part | {
+        "user_ids": _present(rows["user_id"]),
+        "start_us": _numbers_if_present(rows["start_us"]),
+        "end_us": _numbers_if_present(rows["end_us"]),
+        "ts_us": _numbers_if_present(clicks["ts_us"]),
+        "booked_us": _booking_times(col.one_array(rows["booked_us"]), booked),
+    }
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put the columns of parts one after another; what one of them lacks is unknown in all."""
+    known = {part["booked_us"] is None for part in parts if "booked_us" in part}
+    if len(known) > 1:
+        raise ValueError("booked_us is known on some days only")
+    joined: dict[str, Any] = {}
+    for name in parts[0]:
+        columns = [part[name] for part in parts]
+        if any(column is None for column in columns):
+            joined[name] = None
+        elif len(parts) == 1:
+            joined[name] = columns[0]
+        else:
+            join = pa.concat_arrays if isinstance(columns[0], pa.Array) else np.concatenate
+            joined[name] = join(columns)
+    return joined
 
 
 def _check_clicks(
@@ -163,13 +209,6 @@ def _booking_times(times: pa.Array, booked: pa.Array) -> npt.NDArray[np.int64] |
 
 def _part_folders(path: Path) -> list[Path]:
     return sorted(file.parent.relative_to(path) for file in path.rglob(PART))
-
-
-def _read_parts(path: Path, folders: list[Path], schema: pa.Schema) -> pa.Table:
-    parts = [_read(path / folder / PART) for folder in folders]
-    if any(part.schema != schema for part in parts):
-        raise ValueError(f"the columns of {path.name} are not {', '.join(schema.names)}")
-    return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
 def _present(column: pa.ChunkedArray) -> pa.Array | None:

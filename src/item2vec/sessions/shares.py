@@ -25,7 +25,9 @@ def share(sessions: Sessions, rank: int, size: int) -> Sessions:
 
 
 def load_share(path: Path, rank: int, size: int) -> Sessions:
-    """Read what :func:`share` gives of the artifact's sessions in the order of its days.
+    """Read what :func:`share` gives of the artifact's sessions in the order of its days, to train on.
+
+    Users and times are left out.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ def load_share(path: Path, rank: int, size: int) -> Sessions:
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
     chosen = np.flatnonzero((starts < high) & (ends > low))
     first = int(starts[chosen[0]]) if len(chosen) else 0
-    return in_order_of_ids(_between(artifact.read(chosen.tolist()), first, n_clicks, rank, size))
+    return in_order_of_ids(_between(artifact.read(chosen.tolist(), lean=True), first, n_clicks, rank, size))
 
 
 def _bounds(n_clicks: int, rank: int, size: int) -> tuple[int, int]:
