@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ PART = "part-0.parquet"
 FORMAT = 2
 LEAN_CLICKS = ("session_id", "pos", "item_id")
 LEAN_SESSIONS = ("session_id", "n_clicks", "booked", "weight")
+Columns = dict[str, Any]
+"""Of :class:`Sessions`, but for the ragged ones' lengths in the place of their offsets."""
+Choose = Callable[[int, npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 
 
 def clicks_schema(id_type: pa.DataType) -> pa.Schema:
@@ -96,18 +99,33 @@ class SessionsArtifact:
         with _whole(self.path):
             return [pq.read_metadata(self.path / "clicks" / f / PART).num_rows for f in self.folders]
 
-    def read(self, parts: Sequence[int], lean: bool = False) -> Sessions:
-        """Read some parts; the sessions lie as they do there, over the items of all parts.
+    def read(self, parts: Sequence[int]) -> Sessions:
+        """Read some parts; the sessions lie as they do there, over the items of all parts."""
+        return self._sessions(parts, self._part)
 
-        One part is in memory as a table at a time. With `lean` the users and all times stay on the disk:
-        training needs neither, and they are the larger half.
+    def read_lean(self, parts: Sequence[int], choose: Choose) -> Sessions:
+        """Read some sessions of some parts without users and times, the larger half, to train on.
+
+        Parameters
+        ----------
+        parts : sequence of int
+        choose : callable (part, starts) -> ndarray of bool
+            Which sessions of a part are kept, given the positions of their first clicks among the part's.
         """
+
+        def read(number: int, item_ids: pa.Array) -> Columns:
+            part = self._part(number, item_ids, LEAN_CLICKS, LEAN_SESSIONS)
+            return _chosen(part, choose(number, col.offsets_of(part["lengths"])[:-1]))
+
+        return self._sessions(parts, read)
+
+    def _sessions(self, parts: Sequence[int], read: Callable[[int, pa.Array], Columns]) -> Sessions:
+        """Put parts together; one of them is in memory as a table at a time."""
         with _whole(self.path):
             items = _read(self.path / "items.parquet")
             item_ids = col.one_array(items["item_id"])
             markets, market_names = col.encode_markets(col.one_array(items["market"]))
-            read = [_read_part(self.path, self.folders[number], item_ids, lean) for number in parts]
-            columns = _joined(read or [_empty_part(item_ids, lean)])
+            columns = _joined([read(number, item_ids) for number in parts] or [_no_columns(item_ids)])
             return Sessions(
                 item_ids=item_ids,
                 offsets=col.offsets_of(columns.pop("lengths")),
@@ -120,6 +138,18 @@ class SessionsArtifact:
                 funnel=self.about["funnel"],
             )
 
+    def _part(
+        self,
+        number: int,
+        item_ids: pa.Array,
+        click_columns: Sequence[str] | None = None,
+        session_columns: Sequence[str] | None = None,
+    ) -> Columns:
+        folder = self.folders[number]
+        clicks = _read(self.path / "clicks" / folder / PART, clicks_schema(item_ids.type), click_columns)
+        rows = _read(self.path / "sessions" / folder / PART, sessions_schema(item_ids.type), session_columns)
+        return _columns(clicks, rows, item_ids)
+
 
 def _read(path: Path, schema: pa.Schema | None = None, columns: Sequence[str] | None = None) -> pa.Table:
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
@@ -128,24 +158,16 @@ def _read(path: Path, schema: pa.Schema | None = None, columns: Sequence[str] | 
         return file.read(columns)
 
 
-def _read_part(path: Path, folder: Path, item_ids: pa.Array, lean: bool) -> dict[str, Any]:
-    click_columns, session_columns = (LEAN_CLICKS, LEAN_SESSIONS) if lean else (None, None)
-    clicks = _read(path / "clicks" / folder / PART, clicks_schema(item_ids.type), click_columns)
-    rows = _read(path / "sessions" / folder / PART, sessions_schema(item_ids.type), session_columns)
-    return _part(clicks, rows, item_ids, lean)
-
-
-def _empty_part(item_ids: pa.Array, lean: bool) -> dict[str, Any]:
+def _no_columns(item_ids: pa.Array) -> Columns:
     clicks, rows = clicks_schema(item_ids.type).empty_table(), sessions_schema(item_ids.type).empty_table()
-    return _part(clicks, rows, item_ids, lean)
+    return _columns(clicks, rows, item_ids)
 
 
-def _part(clicks: pa.Table, rows: pa.Table, item_ids: pa.Array, lean: bool) -> dict[str, Any]:
-    """Return the columns of a part as :class:`Sessions` has them, ragged ones with their lengths."""
+def _columns(clicks: pa.Table, rows: pa.Table, item_ids: pa.Array) -> Columns:
     session_ids, lengths = numpy_numbers(rows["session_id"]), numpy_numbers(rows["n_clicks"])
     _check_clicks(clicks, session_ids, col.offsets_of(lengths))
     booked = col.one_array(rows["booked"])
-    part = {
+    columns = {
         "tokens": col.token_array(clicks["item_id"], item_ids),
         "lengths": lengths,
         "booked": col.token_array(booked.flatten(), item_ids),
@@ -153,9 +175,9 @@ def _part(clicks: pa.Table, rows: pa.Table, item_ids: pa.Array, lean: bool) -> d
         "weights": numpy_numbers(rows["weight"]),
         "session_ids": session_ids,
     }
-    if lean:
-        return part
-    return part | {
+    if "user_id" not in rows.column_names:
+        return columns
+    return columns | {
         "user_ids": _present(rows["user_id"]),
         "start_us": _numbers_if_present(rows["start_us"]),
         "end_us": _numbers_if_present(rows["end_us"]),
@@ -164,12 +186,21 @@ def _part(clicks: pa.Table, rows: pa.Table, item_ids: pa.Array, lean: bool) -> d
     }
 
 
-def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _chosen(columns: Columns, mask: npt.NDArray[np.bool_]) -> Columns:
+    """Return some sessions of lean columns."""
+    ragged = {"tokens": columns["lengths"], "booked": columns["booked_lengths"]}
+    return {
+        name: values[np.repeat(mask, ragged[name]) if name in ragged else mask]
+        for name, values in columns.items()
+    }
+
+
+def _joined(parts: list[Columns]) -> Columns:
     """Put the columns of parts one after another; what one of them lacks is unknown in all."""
     known = {part["booked_us"] is None for part in parts if "booked_us" in part}
     if len(known) > 1:
         raise ValueError("booked_us is known on some days only")
-    joined: dict[str, Any] = {}
+    joined: Columns = {}
     for name in parts[0]:
         columns = [part[name] for part in parts]
         if any(column is None for column in columns):

@@ -1,7 +1,7 @@
-"""Sessions dealt out to workers: runs of them with about equally many clicks, one per worker.
+"""Sessions dealt out to workers: each session to one of them, about as many clicks to each.
 
-A session belongs to the worker in whose part of all clicks its first one lies, in the order of the artifact's
-days. So a worker reads the days of its run and no others; the two that share a day both read it.
+A worker reads days from the whole of the period and no others: what it learns alone must hold for all of it
+until it meets the others, and runs of neighbouring days are not like one another.
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ import numpy.typing as npt
 
 from item2vec.sessions.artifact import in_order_of_ids
 from item2vec.sessions.container import Sessions
-from item2vec.sessions.parts import SessionsArtifact
+from item2vec.sessions.parts import Choose, SessionsArtifact
+
+DAYS_PER_WORKER = 2  # where there are fewer, each worker reads all days and keeps its share of every one
 
 
 def share(sessions: Sessions, rank: int, size: int) -> Sessions:
-    """Return the sessions of worker `rank` of `size`, over the same items.
+    """Return every `size`-th session from number `rank` on, over the same items.
 
     All shares together are all sessions, each once; one may be empty where there are few.
     """
-    return _between(sessions, 0, sessions.n_clicks, rank, size)
+    return sessions if size == 1 else sessions.take(np.arange(rank, len(sessions), size))
 
 
 def load_share(path: Path, rank: int, size: int) -> Sessions:
-    """Read what :func:`share` gives of the artifact's sessions in the order of its days, to train on.
+    """Read the sessions of worker `rank` of `size` to train on, in the order of their ids.
 
-    Users and times are left out.
+    Users and times are left out. Days are dealt out in turn: to worker k of n the days k, k + n, k + 2n, …,
+    then cut so that each has equally many clicks. Two workers that share a day both read it; where there are
+    not two days for each worker, all read all days, and each keeps every n-th session.
 
     Parameters
     ----------
@@ -41,22 +45,33 @@ def load_share(path: Path, rank: int, size: int) -> Sessions:
         If a file that it needs is missing or damaged, or the parts do not fit together.
     """
     artifact = SessionsArtifact(path)
-    ends = np.cumsum(artifact.clicks_per_part())
-    n_clicks = int(ends[-1]) if len(ends) else 0
-    low, high = _bounds(n_clicks, rank, size)
-    starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
-    chosen = np.flatnonzero((starts < high) & (ends > low))
-    first = int(starts[chosen[0]]) if len(chosen) else 0
-    return in_order_of_ids(_between(artifact.read(chosen.tolist(), lean=True), first, n_clicks, rank, size))
+    n_days = len(artifact.folders)
+    if n_days < DAYS_PER_WORKER * size:
+        days, choose = list(range(n_days)), _in_turn(rank, size)
+    else:
+        days, choose = _days(np.array(artifact.clicks_per_part()), rank, size)
+    return in_order_of_ids(artifact.read_lean(days, choose))
 
 
-def _bounds(n_clicks: int, rank: int, size: int) -> tuple[int, int]:
-    return n_clicks * rank // size, n_clicks * (rank + 1) // size
+def _in_turn(rank: int, size: int) -> Choose:
+    def choose(day: int, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        chosen: npt.NDArray[np.bool_] = (np.arange(len(starts)) + day) % size == rank
+        return chosen
+
+    return choose
 
 
-def _between(sessions: Sessions, first: int, n_clicks: int, rank: int, size: int) -> Sessions:
-    """Return those of a run of sessions, which starts at click `first` of all, that are the worker's."""
-    low, high = _bounds(n_clicks, rank, size)
-    starts: npt.NDArray[np.int64] = first + sessions.offsets[:-1]
-    mine = (starts >= low) & (starts < high)
-    return sessions if mine.all() else sessions.take(mine)
+def _days(clicks: npt.NDArray[np.int64], rank: int, size: int) -> tuple[list[int], Choose]:
+    """Return the worker's days, and which sessions of them start in its run of all clicks."""
+    dealt = np.concatenate([np.arange(first, len(clicks), size) for first in range(size)])
+    ends = np.cumsum(clicks[dealt])
+    n_clicks = int(ends[-1])
+    low, high = n_clicks * rank // size, n_clicks * (rank + 1) // size
+    first = dict(zip(dealt.tolist(), (ends - clicks[dealt]).tolist(), strict=True))
+
+    def choose(day: int, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        place = first[day] + starts
+        chosen: npt.NDArray[np.bool_] = (place >= low) & (place < high)
+        return chosen
+
+    return [day for day in sorted(first) if first[day] < high and first[day] + clicks[day] > low], choose
