@@ -45,6 +45,12 @@ model.fit(load_sessions(folder / engine / "sessions"), show_progress=False)
 model.item_vectors_.save(folder / engine / "vectors")
 found = {"clicks_per_second": max(epoch["tokens_per_second"] for epoch in model.history_)}
 """,
+    "one of two workers": """
+from item2vec.sessions.shares import load_share
+share = load_share(folder / engine / "sessions", 0, 2)
+found = {"load_seconds": time.perf_counter() - start, "sessions": len(share)}
+i2v.Item2Vec(epochs=1, workers=1, seed=1).fit(share, show_progress=False)
+""",
     "index": """
 index = i2v.ItemIndex.build(i2v.ItemVectors.load(folder / engine / "vectors"), n_trees=50)
 index.save(folder / engine / "index")
