@@ -11,21 +11,25 @@ from hypothesis import strategies as st
 from together import Member, together
 
 from item2vec.embeddings import ItemVectors
+from item2vec.embeddings import corpus as corpus_module
 from item2vec.embeddings.corpus import build_corpus
+from item2vec.embeddings.distributed import digest as digest_module
 from item2vec.embeddings.distributed import exchange as exchange_module
 from item2vec.embeddings.distributed.device_rows import DeviceRows
 from item2vec.embeddings.distributed.digest import sessions_digest
 from item2vec.embeddings.distributed.exchange import HostRows, exchange
 from item2vec.embeddings.distributed.meeting import fresh_store
 from item2vec.embeddings.distributed.model import SharedItem2Vec
-from item2vec.embeddings.opening import window_settings
-from item2vec.embeddings.segments import cut_order
+from item2vec.embeddings.opening import open_engine, window_settings
+from item2vec.embeddings.segments import Segment, cut_order
+from item2vec.embeddings.starting import starting_tables
 from item2vec.errors import EmptyDataError, TrainingError, UsageError
 from item2vec.sessions.container import Sessions
 from item2vec.sessions.shares import share
 
 pytestmark = pytest.mark.distributed
 WORLD = {"vector_size": 16, "epochs": 4, "workers": 1}
+ENGINES: list[dict[str, str]] = [{}, {"engine": "torch", "device": "cpu"}]
 
 
 @pytest.fixture(scope="module")
@@ -178,14 +182,19 @@ def test_sessions_without_a_pair_are_refused_in_the_same_words_by_all_workers() 
     together(2, work)
 
 
-@pytest.mark.parametrize("params", [{}, {"sample": 1e-2, "min_count": 3}], ids=["plain", "sample"])
-def test_what_is_counted_is_counted_over_all_shares(params: dict[str, float]) -> None:
+@pytest.mark.parametrize("params", [{}, {"sample": 1e-3, "min_count": 3}], ids=["plain", "sample"])
+def test_what_is_counted_is_counted_over_all_shares(
+    params: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Vocabulary, noise, subsampling, repeats, unknown bookings: as if one worker had all sessions."""
     lists = [*cluster_lists(301), [1, 1], [2]]
     booked = [session[:1] if k % 3 else [900 + k] for k, session in enumerate(lists)]
     weights = np.linspace(0.5, 2, len(lists)).tolist()
     sessions = Sessions.from_lists(lists, booked=booked, weights=weights)
     [alone] = fit_together(sessions, 1, epochs=1, exchanges_per_epoch=1, **params)
+    assert alone.engine_.engine.corpus.keep.min(initial=0) < 1
+    for name in ("_CLICKS_AT_ONCE", "_SESSIONS_AT_ONCE"):
+        monkeypatch.setattr(corpus_module, name, 7)  # counted in many parts
     for model in fit_together(sessions, 3, epochs=1, exchanges_per_epoch=1, **params):
         assert model.item_vectors_.vocabulary == alone.item_vectors_.vocabulary
         assert model.item_vectors_.repeats == alone.item_vectors_.repeats
@@ -197,7 +206,11 @@ def test_what_is_counted_is_counted_over_all_shares(params: dict[str, float]) ->
         assert model.engine_.clicks_per_epoch == pytest.approx(alone.engine_.clicks_per_epoch)
 
 
-def test_a_digest_tells_sessions_apart_and_not_how_they_are_dealt_out() -> None:
+@pytest.mark.parametrize("at_once", [1, 3, 1 << 20])
+def test_a_digest_tells_sessions_apart_and_not_how_they_are_dealt_out(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest_module, "SESSIONS_AT_ONCE", at_once)
     lists, booked, weights = [[1, 2, 3], [2, 2], [3, 1]], [[1], [], [2, 3]], [1.0, 2.0, 1.0]
 
     def digest(
@@ -249,7 +262,7 @@ def test_one_worker_with_one_exchange_learns_what_the_estimator_learns(sessions:
     assert figures == [{k: e[k] for k in e if k != "tokens_per_second"} for e in alone.history_]
 
 
-@pytest.mark.parametrize("engine", [{}, {"engine": "torch", "device": "cpu"}], ids=["numba", "torch"])
+@pytest.mark.parametrize("engine", ENGINES, ids=["numba", "torch"])
 def test_two_workers_find_the_clusters_and_learn_the_same(sessions: Sessions, engine: dict[str, str]) -> None:
     one, other = (model.item_vectors_ for model in fit_together(sessions, 2, epochs=6, **engine))
     assert same(one, other)
@@ -268,17 +281,30 @@ def test_a_seed_and_one_thread_per_worker_give_the_same_bytes(sessions: Sessions
     assert not same(one.item_vectors_, fit_together(sessions, 3, seed=2)[0].item_vectors_)
 
 
-def test_workers_draw_other_numbers_in_every_segment(sessions: Sessions) -> None:
-    """Two workers on the same share would learn the same rows if their random numbers were the same."""
-    twice = Sessions.from_lists(cluster_lists(300) * 2)
-    first, other = fit_together(twice, 2, exchanges_per_epoch=1, epochs=1)
-    [half] = fit_together(Sessions.from_lists(cluster_lists(300)), 1, exchanges_per_epoch=1, epochs=1)
-    assert same(first.item_vectors_, other.item_vectors_)
-    assert not np.allclose(first.item_vectors_.vectors, half.item_vectors_.vectors, atol=1e-5)
+@pytest.mark.parametrize("engine", ENGINES, ids=["numba", "torch"])
+def test_segments_are_parts_of_an_epoch_with_random_numbers_of_their_own(
+    sessions: Sessions, engine: dict[str, str]
+) -> None:
+    params = SharedItem2Vec(**WORLD, **engine).get_params()
+    vocabulary, corpus = build_corpus(sessions, 1, 0.0)
+    settings = window_settings(params, corpus)
+
+    def run(segment: Segment) -> tuple[float, np.ndarray]:
+        tables = starting_tables(vocabulary, 16, 1, None)
+        made = open_engine(params, corpus, settings, *tables)
+        result = made.run_segment(segment, (0.05, 0.05), lambda clicks, loss: None)
+        return result.pairs, made.rows()[0]
+
+    whole, _ = run(Segment(0))
+    parts = [run(Segment(0, number, 3))[0] for number in range(3)]
+    assert sum(parts) == pytest.approx(whole, rel=0.05)
+    assert max(parts) < 1.2 * min(parts)
+    assert not np.allclose(run(Segment(0, 0, 1, 0))[1], run(Segment(0, 0, 1, 1 << 16))[1], atol=1e-5)
 
 
 def test_the_figures_and_the_learning_rate_are_those_of_all_workers(sessions: Sessions) -> None:
     seen: list[tuple[int, int, tuple[float, float], float]] = []
+    streams: list[int] = []
 
     def work(member: Member) -> SharedItem2Vec:
         model = SharedItem2Vec(**WORLD).join(member, 2)
@@ -290,6 +316,7 @@ def test_the_figures_and_the_learning_rate_are_those_of_all_workers(sessions: Se
 
             def run_segment(segment, rates, on_progress):  # type: ignore[no-untyped-def]
                 result = run(segment, rates, on_progress)
+                streams.append(segment.stream)
                 seen.append((member.rank, 2 * segment.epoch + segment.number, rates, result.pairs))
                 return result
 
@@ -300,6 +327,7 @@ def test_the_figures_and_the_learning_rate_are_those_of_all_workers(sessions: Se
         return model.fit(share(sessions, member.rank, 2), show_progress=False)
 
     models = together(2, work)
+    assert len(set(streams)) == 4  # of each worker, in each half of an epoch
     starts = {(rank, step): rates for rank, step, rates, _ in seen}
     for step in range(8):
         assert starts[0, step] == starts[1, step]
@@ -327,8 +355,43 @@ def test_a_training_goes_on_from_the_checkpoint_to_the_same_bytes(sessions: Sess
     resumed = fit_together(sessions, 2, folder=tmp_path)
     assert [e["epoch"] for e in resumed[1].history_] == [1, 2, 3, 4]
     assert same(resumed[1].item_vectors_, fit_together(sessions, 2)[0].item_vectors_)
+    more = fit_together(sessions, 3, folder=tmp_path, epochs=4)  # it is over: nothing is trained again
+    assert same(more[2].item_vectors_, resumed[0].item_vectors_)
     with pytest.raises(UsageError, match="another training"):
         fit_together(sessions, 2, folder=tmp_path, exchanges_per_epoch=2)
+    with pytest.raises(UsageError, match="another training"):  # as many clicks on every item
+        fit_together(Sessions.from_lists(shuffled(cluster_lists())), 2, folder=tmp_path)
+
+
+def test_another_number_of_workers_goes_on_from_the_checkpoint(sessions: Sessions, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    def stop(member: Member) -> None:
+        def after_one(epoch: dict[str, float]) -> None:
+            raise RuntimeError("the machine is gone")
+
+        model, mine = SharedItem2Vec(**WORLD).join(member, 3), share(sessions, member.rank, member.size)
+        with pytest.raises(RuntimeError, match="the machine is gone"):
+            model.fit(mine, checkpoint_dir=tmp_path, callbacks=[after_one], show_progress=False)
+
+    together(2, stop)
+    resumed = fit_together(sessions, 3, folder=tmp_path)
+    assert [e["epoch"] for e in resumed[0].history_] == [1, 2, 3, 4]
+    assert same(resumed[0].item_vectors_, resumed[2].item_vectors_)
+    assert cluster_share(resumed[0].item_vectors_) > 0.9
+
+
+def test_rejected_pairs_are_dealt_out_too(sessions: Sessions) -> None:
+    pairs = [(k, k + 20) for k in range(7)]
+
+    def work(member: Member) -> list[tuple[int, int]]:
+        model = SharedItem2Vec(**{**WORLD, "epochs": 1}).join(member, 1)
+        mine = share(sessions, member.rank, member.size)
+        model.fit(mine, rejections=pairs, show_progress=False)
+        ids = model.item_vectors_.ids
+        return [(ids[a], ids[b]) for a, b in model.engine_.engine.corpus.rejections.tolist()]
+
+    found = together(3, work)
+    assert sorted(pair for mine in found for pair in mine) == pairs
+    assert [len(mine) for mine in found] == [3, 2, 2]
 
 
 def test_folders_that_not_all_workers_see_are_refused(sessions: Sessions, tmp_path) -> None:  # type: ignore[no-untyped-def]

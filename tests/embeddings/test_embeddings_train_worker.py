@@ -30,13 +30,18 @@ PARAMS = {"vector_size": 16, "epochs": 3, "seed": 7}
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sessions") / "sessions"
     folder.mkdir()
-    save_sessions(Sessions.from_lists(cluster_lists()), folder)
+    save_sessions(world(), folder)
     return folder
+
+
+def world() -> Sessions:
+    """Clusters, and items that one worker alone meets: their rows travel all the same."""
+    return Sessions.from_lists([*cluster_lists(), [1000, 1001], [1015, 1016]])
 
 
 def referee(**params: object) -> ItemVectors:
     """What two workers of one process learn; two numbers have one sum, whoever adds them."""
-    sessions = Sessions.from_lists(cluster_lists())
+    sessions = world()
     made = (SharedItem2Vec(**{**PARAMS, **params}, workers=1) for _ in range(2))
     models = list(made)
 
@@ -116,6 +121,14 @@ def test_torchrun_and_spark_train_the_same_bytes(folder: Path, tmp_path: Path, s
             train(WorkerJob(folder, tmp_path / "spark", PARAMS, 2), 2)
 
 
+@pytest.mark.long
+def test_the_torch_engine_trains_over_gloo(folder: Path, tmp_path: Path) -> None:
+    params = {**PARAMS, "epochs": 6, "engine": "torch", "device": "cpu"}
+    vectors = train_with_torchrun(WorkerJob(folder, tmp_path / "vectors", params, 2), 2)
+    assert same(vectors, referee(**params))
+    assert cluster_share(vectors) > 0.9
+
+
 def test_spark_has_to_be_there(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sql = pytest.importorskip("pyspark.sql")
     monkeypatch.setattr(sql.SparkSession, "getActiveSession", lambda: None)  # other tests may have one
@@ -135,7 +148,7 @@ def test_one_worker_alone_publishes(folder: Path, tmp_path: Path) -> None:
     out, figures = tmp_path / "a" / "vectors", tmp_path / "figures.json"
     options = "--config", run, "--set", "epochs=3", "--exchanges-per-epoch", 1, "--figures", figures
     assert worker(folder, out, *options) == 0
-    alone = SharedItem2Vec(**PARAMS, workers=1).fit(Sessions.from_lists(cluster_lists()), show_progress=False)
+    alone = SharedItem2Vec(**PARAMS, workers=1).fit(world(), show_progress=False)
     assert same(ItemVectors.load(out), alone.item_vectors_)
     assert '"exchanges": 3' in figures.read_text()
     assert os.listdir(out.parent) == ["vectors"]
@@ -212,7 +225,7 @@ REFUSED = {
     "range": (("--set", "epochs=0"), 2, "epochs is 0; it must be a whole number, at least 1"),
     "text": (("--set", "alpha=high"), 2, "alpha is 'high'; it must be a number above 0"),
     "engine": (("--set", "engine=gensim"), 2, "engine is 'gensim'; it must be one of 'numba', 'torch'"),
-    "cbow": (("--set", "engine=torch", "--set", "sg=0"), 2, 'engine="torch" has no sg=0 (CBOW)'),
+    "cbow": (("--set", "engine=torch", "--set", "sg=0"), 2, "has no sg=0 (CBOW)"),
     "no file": (("--config", "/nowhere.toml"), 2, "/nowhere.toml"),
     "checkpoints": (("--checkpoints", __file__), 2, "cannot be a folder"),
 }

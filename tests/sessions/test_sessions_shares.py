@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,7 +77,15 @@ def test_shares_of_the_artifact_are_disjoint_and_hold_everything(
     shares = [load_share(path, rank, size) for rank in range(size)]
     for mine in shares:
         assert_are_some_of(mine, sessions)
-        assert mine.user_ids is mine.ts_us is mine.start_us is mine.end_us is mine.booked_us is None
+        assert (
+            mine.items
+            is mine.user_ids
+            is mine.ts_us
+            is mine.start_us
+            is mine.end_us
+            is mine.booked_us
+            is None
+        )
     found = np.concatenate([mine.session_ids for mine in shares])
     assert sorted(found.tolist()) == list(range(len(sessions)))
     if len({*(sessions.start_us // DAY_US).tolist()}) >= 2 * size:
@@ -89,12 +98,28 @@ def test_days_are_dealt_out_over_the_whole_period(tmp_path: Path) -> None:
     sessions = dated([day for day in range(12) for _ in range(4)], [5] * 48)
     sessions.save(tmp_path / "s")
     days = [set((load_share(tmp_path / "s", rank, 3).session_ids // 4).tolist()) for rank in range(3)]
-    assert days == [{0, 3, 6, 9}, {1, 4, 7, 10}, {2, 5, 8, 11}]
+    assert days == [{0, 5, 7, 9}, {1, 3, 8, 10}, {2, 4, 6, 11}]
     uneven = dated([day for day in range(12) for _ in range(4)], [50] * 4 + [5] * 44)
     uneven.save(tmp_path / "uneven")
     shares = [load_share(tmp_path / "uneven", rank, 3) for rank in range(3)]
     assert [mine.n_clicks for mine in shares] == [150, 130, 140]  # 140 each, but for whole sessions
     assert set((shares[0].session_ids // 4).tolist()) == {0}
+
+
+def test_seven_workers_have_all_days_of_the_week(tmp_path: Path) -> None:
+    dated(list(range(70)), [5] * 70).save(tmp_path / "s")
+    for rank in range(7):
+        assert len({*(load_share(tmp_path / "s", rank, 7).session_ids % 7).tolist()}) == 7
+
+
+def test_a_share_leaves_attributes_on_the_disk_and_keeps_the_markets(tmp_path: Path) -> None:
+    items = pa.table({"item_id": ["a", "b"], "market": ["Bern", "Köln"], "title": ["x" * 99, "y"]})
+    sessions = Sessions.from_lists([["a", "b"], ["b", "a"]], items=items)
+    sessions.save(tmp_path / "s")
+    mine = load_share(tmp_path / "s", 1, 2)
+    assert mine.items is None
+    assert mine.markets.tolist() == sessions.markets.tolist() == [0, 1]
+    assert mine.market_names == ("Bern", "Köln")
 
 
 def test_of_few_days_each_worker_keeps_a_share_of_every_one(tmp_path: Path) -> None:
@@ -118,8 +143,8 @@ def test_a_worker_reads_no_day_of_the_others(tmp_path: Path) -> None:
     body = bytearray(other.read_bytes())
     body[4:40] = bytes(36)  # pages; the footer is whole
     other.write_bytes(body)
-    assert load_share(tmp_path / "s", 0, 3).session_ids.tolist() == [0, 3]
-    assert load_share(tmp_path / "s", 2, 3).session_ids.tolist() == [2, 5]
+    assert load_share(tmp_path / "s", 0, 3).session_ids.tolist() == [0, 5]
+    assert load_share(tmp_path / "s", 2, 3).session_ids.tolist() == [2, 4]
     with pytest.raises(CorruptArtifactError, match="build it again"):
         load_share(tmp_path / "s", 1, 3)
 

@@ -31,7 +31,10 @@ class RepeatRates(NamedTuple):
 
 
 def repeat_rates(sessions: Sessions, total: Total = alone) -> RepeatRates:
-    """Count the repeats in the sessions (of each worker), in the last two million clicks of more."""
+    """Count the repeats in the sessions, in the last two million clicks of more.
+
+    Of several workers each counts in its own last two million.
+    """
     offsets = np.asarray(sessions.offsets)
     first = int(np.searchsorted(offsets, max(0, int(offsets[-1]) - _CLICKS)))
     lengths, start = np.diff(offsets[first:]), int(offsets[first])

@@ -104,7 +104,7 @@ class SessionsArtifact:
         return self._sessions(parts, self._part)
 
     def read_lean(self, parts: Sequence[int], choose: Choose) -> Sessions:
-        """Read some sessions of some parts without users and times, the larger half, to train on.
+        """Read some sessions of some parts to train on: without users, times and the items' attributes.
 
         Parameters
         ----------
@@ -117,12 +117,17 @@ class SessionsArtifact:
             part = self._part(number, item_ids, LEAN_CLICKS, LEAN_SESSIONS)
             return _chosen(part, choose(number, col.offsets_of(part["lengths"])[:-1]))
 
-        return self._sessions(parts, read)
+        return self._sessions(parts, read, ("item_id", "market"))
 
-    def _sessions(self, parts: Sequence[int], read: Callable[[int, pa.Array], Columns]) -> Sessions:
+    def _sessions(
+        self,
+        parts: Sequence[int],
+        read: Callable[[int, pa.Array], Columns],
+        item_columns: Sequence[str] | None = None,
+    ) -> Sessions:
         """Put parts together; one of them is in memory as a table at a time."""
         with _whole(self.path):
-            items = _read(self.path / "items.parquet")
+            items = _read(self.path / "items.parquet", columns=item_columns)
             item_ids = col.one_array(items["item_id"])
             markets, market_names = col.encode_markets(col.one_array(items["market"]))
             columns = _joined([read(number, item_ids) for number in parts] or [_no_columns(item_ids)])
@@ -133,7 +138,7 @@ class SessionsArtifact:
                 **columns,
                 markets=markets,
                 market_names=market_names,
-                items=items if self.about["attributes"] else None,
+                items=items if self.about["attributes"] and item_columns is None else None,
                 kind=self.about["kind"],
                 funnel=self.about["funnel"],
             )

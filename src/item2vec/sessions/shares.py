@@ -29,9 +29,10 @@ def share(sessions: Sessions, rank: int, size: int) -> Sessions:
 def load_share(path: Path, rank: int, size: int) -> Sessions:
     """Read the sessions of worker `rank` of `size` to train on, in the order of their ids.
 
-    Users and times are left out. Days are dealt out in turn: to worker k of n the days k, k + n, k + 2n, …,
-    then cut so that each has equally many clicks. Two workers that share a day both read it; where there are
-    not two days for each worker, all read all days, and each keeps every n-th session.
+    Users, times and attributes are left out. Days are dealt out in rounds, each of which begins with another
+    worker (seven workers would have a day of the week each), then cut so that each has equally many clicks:
+    who has a large day has fewer others. Two workers that share a day both read it; where there are not two
+    days for each worker, all read all days, and each keeps every n-th session.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def _in_turn(rank: int, size: int) -> Choose:
 
 def _days(clicks: npt.NDArray[np.int64], rank: int, size: int) -> tuple[list[int], Choose]:
     """Return the worker's days, and which sessions of them start in its run of all clicks."""
-    dealt = np.concatenate([np.arange(first, len(clicks), size) for first in range(size)])
+    days = np.arange(len(clicks))
+    dealt = np.argsort((days + days // size) % size, kind="stable")
     ends = np.cumsum(clicks[dealt])
     n_clicks = int(ends[-1])
     low, high = n_clicks * rank // size, n_clicks * (rank + 1) // size

@@ -93,13 +93,17 @@ class TorchGroup:
 
 
 def _backend() -> str:
-    """Return gloo, and NCCL for what lies on GPUs; a worker has the GPU of its number on this machine."""
+    """Take the GPU of this worker's number on its machine, if there is any; return what connects workers.
+
+    NCCL refuses two workers on one GPU; there gloo moves what lies on it through the host.
+    """
     import torch
 
-    if not torch.cuda.is_available():
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if n_gpus == 0:
         return "gloo"
-    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    return "cpu:gloo,cuda:nccl"
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % n_gpus)
+    return "cpu:gloo,cuda:nccl" if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= n_gpus else "gloo"
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from item2vec.embeddings.draws import Corpus
 
+SESSIONS_AT_ONCE = 1 << 20
+
 
 def sessions_digest(corpus: Corpus) -> npt.NDArray[np.int64]:
     """Return numbers whose sums over the workers' shares are those of all their sessions in one corpus.
@@ -17,21 +19,24 @@ def sessions_digest(corpus: Corpus) -> npt.NDArray[np.int64]:
         Sessions, clicks, and the sum (mod 2⁶⁴) of a hash of each session's clicks in their order, its booked
         items in theirs, and its weight.
     """
-    clicks = _row_sums(corpus.items, corpus.offsets)
-    booked = _row_sums(corpus.booked_items, corpus.booked_offsets)
-    weights = np.ascontiguousarray(corpus.weights, np.float32).view(np.uint32).astype(np.uint64)
-    hashes = _mixed(clicks + _mixed(booked + _mixed(weights)))
-    counts = np.array([len(corpus.weights), len(corpus.items)], np.uint64)
-    digest: npt.NDArray[np.int64] = np.append(counts, hashes.sum(dtype=np.uint64)).view(np.int64)
-    return digest
+    total = np.array([len(corpus.weights), len(corpus.items), 0], np.uint64)
+    for first in range(0, len(corpus.weights), SESSIONS_AT_ONCE):
+        some = slice(first, first + SESSIONS_AT_ONCE)
+        clicks = _row_sums(corpus.items, corpus.offsets[first : some.stop + 1])
+        booked = _row_sums(corpus.booked_items, corpus.booked_offsets[first : some.stop + 1])
+        weights = np.ascontiguousarray(corpus.weights[some], np.float32).view(np.uint32).astype(np.uint64)
+        total[2:] += _mixed(clicks + _mixed(booked + _mixed(weights))).sum(dtype=np.uint64)
+    return total.view(np.int64)
 
 
 def _row_sums(values: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Sum over each ragged row a hash of (position, value)."""
-    position = np.arange(len(values)) - np.repeat(offsets[:-1], np.diff(offsets))
+    values = values[offsets[0] : offsets[-1]]
+    starts = offsets - offsets[0]
+    position = np.arange(len(values)) - np.repeat(starts[:-1], np.diff(starts))
     hashed = _mixed((position.astype(np.uint64) << np.uint64(32)) + values.astype(np.uint64))
     reached = np.concatenate([np.zeros(1, np.uint64), np.cumsum(hashed, dtype=np.uint64)])
-    sums: npt.NDArray[np.uint64] = reached[offsets[1:]] - reached[offsets[:-1]]
+    sums: npt.NDArray[np.uint64] = reached[starts[1:]] - reached[starts[:-1]]
     return sums
 
 

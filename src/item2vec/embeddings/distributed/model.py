@@ -53,7 +53,7 @@ class SharedItem2Vec(Item2Vec):
         return self
 
     def _total(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        total = np.ascontiguousarray(array).copy()
+        total = array.astype(np.int64) if array.dtype == bool else np.ascontiguousarray(array).copy()
         self.communicator.sum(total)
         return total
 
@@ -96,12 +96,12 @@ class SharedItem2Vec(Item2Vec):
         """Resume where the checkpoint stands, on every worker; the first one writes the next ones."""
         state, writer = super()._resume(checkpoint_dir, vocabulary, corpus, tables, validated)
         # Nobody writes before all have read: the first epoch ends with an exchange.
-        epochs = np.array([state.epochs_done])
-        self.communicator.sum(epochs)
-        if epochs[0] != state.epochs_done * self.communicator.size:
+        epochs = self._total(np.array([state.epochs_done]))
+        others = self._total(epochs != state.epochs_done * self.communicator.size)
+        if others.any():  # on one worker or more, and all of them end
             raise TrainingError(
-                f"worker {self.communicator.rank} found a checkpoint of {state.epochs_done} epochs, others"
-                " another one; checkpoint_dir must be a folder that all workers see"
+                f"worker {self.communicator.rank} found a checkpoint of {state.epochs_done} epochs, and not"
+                " all found that one; checkpoint_dir must be a folder that all workers see"
             )
         return state, writer if self.communicator.rank == 0 else None
 
