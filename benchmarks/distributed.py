@@ -2,7 +2,8 @@
 
 Speed on simulated clicks: clicks/s of the epochs with two workers of one thread, beside one, and what share
 of the time exchanges take. Quality on Diginetica: Recall@20 with 1, 2, 4 and 8 workers (processes of this
-machine) after equally many epochs, against the number of exchanges per epoch.
+machine) after equally many epochs, against the number of exchanges per epoch. Its sessions, which come in the
+order of time, get 90 days of equally many, so that workers have days each.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from benchmarks import corpora, diginetica, machine
 from benchmarks.quality import TRAINED, Cases, Read, cases_of, gains
 from item2vec.embeddings import ItemVectors
 from item2vec.embeddings.distributed.launch import WorkerJob, train_with_torchrun
 from item2vec.evaluation import evaluate_next_item
-from item2vec.sessions.artifact import save_sessions
+from item2vec.sessions.artifact import DAY_US, save_sessions
 from item2vec.sessions.container import Sessions
 
+N_DAYS = 90
 SPEED = {"vector_size": 32, "window": 5, "negative": 5, "epochs": 3}
 
 
@@ -45,6 +49,14 @@ def save(sessions: Sessions, folder: Path) -> Path:
     folder.mkdir()
     save_sessions(sessions, folder)
     return folder
+
+
+def dated(sessions: Sessions) -> Sessions:
+    """Give sessions without times days, in their order."""
+    start_us = np.arange(len(sessions)) * N_DAYS // len(sessions) * DAY_US
+    ts_us = np.repeat(start_us, np.diff(sessions.offsets)) + np.arange(sessions.n_clicks)
+    firsts, lasts = ts_us[sessions.offsets[:-1]], ts_us[sessions.offsets[1:] - 1]
+    return replace(sessions, ts_us=ts_us, start_us=firsts, end_us=lasts)
 
 
 def train(sessions: Path, n_workers: int, exchanges: int, params: dict[str, Any]) -> Run:
@@ -89,7 +101,7 @@ def measure_quality(
     """Print a line per number of workers and exchanges, beside one worker on the same prefixes."""
     train_sessions, test, n_prefixes = diginetica.read(corpora.DIGINETICA)
     print(f"\ndiginetica: {train_sessions!r}; {n_prefixes:,} prefixes; {seeds} seeds; {params}\n")
-    sessions = save(train_sessions, folder / "diginetica")
+    sessions = save(dated(train_sessions), folder / "diginetica")
     header = ("workers", "exchanges per epoch", "Recall@20", "MRR@20", "− one worker", "the same, MRR")
     print(machine.table(header, []))
     one: Cases | None = None
