@@ -3,7 +3,7 @@
     torchrun --nproc-per-node 2 --max-restarts 3 -m item2vec.embeddings.train_worker \
         SESSIONS VECTORS --config pipelines/demo.toml --checkpoints CHECKPOINTS
 
-Each worker reads a share of the sessions that no other reads, trains it, and at the end of each epoch all
+Each worker has a share of the sessions that no other has, trains it, and at the end of each epoch all
 exchange what they learned; the first one publishes the vectors in one step. A worker that dies ends the
 others, torchrun starts all of them again, and they go on from the last checkpoint. Without torchrun one
 worker trains alone.
