@@ -191,7 +191,7 @@ class Item2Vec(Estimator):
         check_hyperparameters(params)
         check_fit(sessions, validate, init_vectors, checkpoint_every)
         if self.sg == 0:
-            check_cbow_data(len(sessions.booked), rejections is not None)
+            check_cbow_data(int(self._total(np.array([len(sessions.booked)]))[0]), rejections is not None)
         from item2vec.embeddings import memory, opening, training
         from item2vec.embeddings.corpus import build_corpus
         from item2vec.embeddings.rejections import number_pairs
