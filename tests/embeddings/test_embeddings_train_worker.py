@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cluster_world import cluster_lists, cluster_share, same
 from together import Member, together
 
 from item2vec.embeddings import ItemVectors, train_worker
+from item2vec.embeddings.corpus import build_corpus
 from item2vec.embeddings.distributed.communicator import Alone
 from item2vec.embeddings.distributed.launch import WORKER, WorkerJob, train_with_spark, train_with_torchrun
 from item2vec.embeddings.distributed.model import SharedItem2Vec
+from item2vec.embeddings.opening import window_settings
 from item2vec.errors import RunError, TrainingError, UsageError
 from item2vec.sessions.artifact import save_sessions
 from item2vec.sessions.container import Sessions
@@ -177,14 +182,65 @@ def test_vectors_are_published_whole_or_not_at_all(
         train_worker.publish(model, out)
 
 
-def test_a_restart_after_publishing_has_nothing_to_do(
+@pytest.mark.parametrize("name", ["none", "daily"])  # "none" is torchrun's own
+def test_a_restart_takes_what_its_launch_published_and_nothing_older(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    out = tmp_path / "vectors"
+    out.mkdir()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", name)
+    for restarts in ("0", "1"):  # the refusal of the first start is no reason to accept it at the second
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restarts)
+        assert worker(folder, out) == 2
+        assert "choose another name for the vectors" in caplog.text
+        caplog.clear()
+    (out / train_worker.LAUNCH).write_text(name, "utf-8")  # published, and then a worker died
+    assert worker(folder, out) == 0
+    assert os.listdir(out) == []
+
+
+def test_torchrun_fails_where_vectors_lie_already(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "vectors"
+    out.mkdir()
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1", "--max-restarts", "1"),
+        *("--master-port", str(free_port()), "-m", WORKER, *WorkerJob(folder, out, PARAMS).arguments()),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.count("choose another name for the vectors") == 2
+    assert os.listdir(out) == []
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def test_ctrl_c_is_no_traceback(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert worker(folder, tmp_path) == 2
-    assert "choose another name for the vectors" in caplog.text
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert worker(folder, tmp_path) == 0
-    assert os.listdir(tmp_path) == []
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_worker, "train", interrupted)
+    assert worker(folder, tmp_path / "vectors", "--checkpoints", tmp_path / "c") == 130
+    assert "interrupted; the same command goes on" in caplog.text
+
+
+def test_spark_says_when_its_workers_made_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TorchDistributor does not pass on how torchrun ended."""
+    sql = pytest.importorskip("pyspark.sql")
+    distributor = pytest.importorskip("pyspark.ml.torch.distributor")
+    monkeypatch.setattr(sql.SparkSession, "getActiveSession", lambda: object())
+    monkeypatch.setattr(distributor.TorchDistributor, "__init__", lambda *_, **__: None)
+    monkeypatch.setattr(distributor.TorchDistributor, "run", lambda *_: None)
+    with pytest.raises(TrainingError, match=r"the 2 workers on Spark made no .*error streams"):
+        train_with_spark(WorkerJob(folder, tmp_path / "vectors", {"epoch": 2}), 2)
 
 
 @pytest.mark.parametrize("told", ["--launch", "torchrun"])
@@ -222,6 +278,7 @@ def test_a_worker_that_comes_again_knows_the_vectors_of_its_launch(
 REFUSED = {
     "no name": (("--set", "64"), 2, "--set '64' is no NAME=VALUE, such as --set vector_size=64"),
     "unknown": (("--set", "vectors=64"), 2, "unknown hyper-parameter 'vectors'"),
+    "threads": (("--set", "workers=4"), 2, "--threads their threads"),
     "range": (("--set", "epochs=0"), 2, "epochs is 0; it must be a whole number, at least 1"),
     "text": (("--set", "alpha=high"), 2, "alpha is 'high'; it must be a number above 0"),
     "engine": (("--set", "engine=gensim"), 2, "engine is 'gensim'; it must be one of 'numba', 'torch'"),
@@ -247,6 +304,7 @@ def test_wrong_arguments(
 
 MISREAD = {
     "threads": (("--threads", "0"), "argument --threads: invalid int of at least 1 value: '0'"),
+    "too many": (("--exchanges-per-epoch", "100000"), "int of at least 1 and at most 1,000 value: '100000'"),
     "exchanges": (
         ("--exchanges-per-epoch", "x"),
         "argument --exchanges-per-epoch: invalid int of at least 1",
@@ -266,9 +324,79 @@ def test_arguments_of_the_wrong_kind(
     assert said in capsys.readouterr().err
 
 
-def test_sessions_that_are_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert worker(tmp_path / "nothing", tmp_path / "vectors") == 4
+def test_sessions_that_are_none(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert worker(tmp_path / "nothing", tmp_path / "vectors") == 2
+    assert "nothing does not exist; give the folder of a sessions artifact" in caplog.text
+    assert worker(tmp_path, tmp_path / "vectors") == 2
+    assert "holds no sessions; give the folder of a sessions artifact" in caplog.text
+    damaged = tmp_path / "damaged"
+    shutil.copytree(folder, damaged)
+    next(damaged.rglob("part-0.parquet")).unlink()
+    assert worker(damaged, tmp_path / "vectors") == 4
     assert "holds no whole sessions artifact" in caplog.text
+
+
+PLACES = {
+    "address": ("s3://bucket/vectors", (), 2, "is an address; workers read and write folders"),
+    "in the sessions": ("{sessions}/vectors", (), 2, "the vectors would lie in the sessions"),
+    "checkpoints": ("{tmp}/v", ("--checkpoints", "{tmp}/v/c"), 2, "the checkpoints would lie in the vectors"),
+    "same": ("{tmp}/v", ("--checkpoints", "{tmp}/v"), 2, "the checkpoints would lie in the vectors"),
+    "figures": ("{tmp}/v", ("--figures", "{tmp}/no/f.json"), 2, "there is no folder"),
+    "not written": ("/proc/nowhere/v", (), 4, "no vectors can be written as /proc/nowhere/v"),
+}
+
+
+@pytest.mark.parametrize(("vectors", "options", "code", "said"), PLACES.values(), ids=PLACES)
+def test_places_that_would_fail_in_the_end_are_refused_before_training(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    vectors: str,
+    options: tuple[str, ...],
+    code: int,
+    said: str,
+) -> None:
+    def trained(*_: object) -> None:
+        raise AssertionError("trained in vain")
+
+    monkeypatch.setattr(train_worker, "train", trained)
+    monkeypatch.chdir(tmp_path)
+    names = {"sessions": folder, "tmp": tmp_path}
+    assert worker(folder, vectors.format(**names), *(option.format(**names) for option in options)) == code
+    assert said in caplog.text
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["train = 3", "[trian]\nepochs = 2"])
+def test_a_config_without_training_is_refused(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    (tmp_path / "run.toml").write_text(text, "utf-8")
+    assert worker(folder, tmp_path / "vectors", "--config", tmp_path / "run.toml") == 2
+    assert "has no section [train]" in caplog.text
+
+
+def test_workers_of_one_machine_share_its_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = build_corpus(world(), 1, 0.0)[1]
+    model = SharedItem2Vec(**PARAMS)
+    settings = window_settings(model.get_params(), corpus)
+    one = model._memory_need(corpus, settings, False, True)
+    model.communicator = Member(0, [np.zeros(0)] * 3, None)
+    three = model._memory_need(corpus, settings, False, True)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    together_need = model._memory_need(corpus, settings, False, True)
+    assert together_need.total == 3 * three.total > 3 * one.total
+    assert "by 3 workers of this machine" in together_need.what
+
+
+def test_no_workers_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="0 workers train nothing"):
+        train_with_torchrun(WorkerJob(folder, tmp_path / "vectors"), 0)
+
+
+def test_a_default_of_none_is_not_said() -> None:
+    assert "device" not in " ".join(WorkerJob("s", "v", {"device": None}).arguments())
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,8 @@ import numpy as np
 
 from item2vec.artifacts.durable import fsync_path, fsync_tree, make_folder, remove_tree
 from item2vec.embeddings.distributed.communicator import Communicator, joined_workers
-from item2vec.errors import Item2VecError, RunError, UsageError
+from item2vec.embeddings.distributed.folders import check_folders, check_writable, scratch_of, taken
+from item2vec.errors import ConfigError, Item2VecError, RunError, UsageError
 from item2vec.settings import read_toml
 
 if TYPE_CHECKING:
@@ -37,17 +38,19 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 HISTORY = "history.json"
 LAUNCH = ".launch"  # in the vectors until all workers know of them
-EXCHANGES_PER_EPOCH = 1
+EXCHANGES_PER_EPOCH, MOST_EXCHANGES = 1, 1000
 
 
-def _at_least(low: float, kind: type) -> Any:
+def _at_least(low: float, kind: type, high: float = float("inf")) -> Any:
     def number(text: str) -> Any:
         value = kind(text)
-        if not low <= value < float("inf"):
+        if not low <= value <= high or value == float("inf"):
             raise ValueError(text)
         return value
 
     number.__name__ = f"{kind.__name__} of at least {low}"  # argparse's message names it
+    if high < float("inf"):
+        number.__name__ += f" and at most {high:,}"
     return number
 
 
@@ -63,14 +66,15 @@ def parser() -> argparse.ArgumentParser:
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter; goes before it")
     add("--threads", type=whole, default=1, help="per worker; with 1 (default) the same seed and number of"
         " workers give the same bytes")  # fmt: skip
-    add("--exchanges-per-epoch", type=whole, default=EXCHANGES_PER_EPOCH, help="default: %(default)s")
+    add("--exchanges-per-epoch", type=_at_least(1, int, MOST_EXCHANGES), default=EXCHANGES_PER_EPOCH,
+        help="default: %(default)s; two or more help from 8 workers on, and cost time")  # fmt: skip
     add("--checkpoints", type=Path, metavar="DIR", help="folder which all workers see; without it a restart"
         " begins at the first epoch")  # fmt: skip
     add("--checkpoint-every", type=whole, default=1, metavar="EPOCHS", help="default: %(default)s")
     add("--figures", type=Path, metavar="JSON", help="where the first worker writes what training and"
         " exchanges took")  # fmt: skip
     add("--launch", metavar="ID", help="name that no other start has: a worker that comes again takes"
-        " vectors of this launch for its own; default: torchrun's --rdzv-id, if it is a UUID")  # fmt: skip
+        " vectors of this launch for its own; default: torchrun's --rdzv-id")  # fmt: skip
     add("--timeout-minutes", type=_at_least(0.01, float), default=10.0, metavar="MINUTES",
         help="a worker that does not answer for so long is lost; default: %(default)s")  # fmt: skip
     return made
@@ -87,12 +91,16 @@ def hyperparameters(options: argparse.Namespace) -> dict[str, Any]:
     params: dict[str, Any] = {}
     if options.config is not None:
         document = read_toml(options.config, "run file", "pipelines/ has some")
-        params |= document.get("train", {})
+        if not isinstance(document.get("train"), dict):
+            raise ConfigError(f"{options.config} has no section [train]; pipelines/demo.toml shows one")
+        params |= document["train"]
         params.pop("checkpoint_every", None)  # of the run's, not of training
     for setting in options.set:
         name, equals, text = setting.partition("=")
         if not equals or not name:
             raise UsageError(f"--set {setting!r} is no NAME=VALUE, such as --set vector_size=64")
+        if name == "workers":
+            raise UsageError("--set workers: torchrun says how many there are, --threads their threads")
         try:
             params[name] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:  # text needs no quotes
@@ -110,7 +118,7 @@ def publish(model: SharedItem2Vec, folder: Path, launch: str | None = None) -> N
     RunError
         If they cannot be written, or there is something under that name by now.
     """
-    scratch = folder.with_name(f".{folder.name}.part")
+    scratch = scratch_of(folder)
     # No clock in what is published: the same training must write the same bytes.
     history = [{k: e[k] for k in e if k != "tokens_per_second"} for e in model.history_]
     try:
@@ -130,34 +138,34 @@ def publish(model: SharedItem2Vec, folder: Path, launch: str | None = None) -> N
 
 
 def _launch(options: argparse.Namespace) -> str | None:
-    """Return what tells this launch from all others; None if nothing does."""
-    if options.launch is not None:
-        return str(options.launch)
+    """Return the name of this launch; None if it has none."""
+    return options.launch or os.environ.get("TORCHELASTIC_RUN_ID") or None
+
+
+def _is_of_one_launch(options: argparse.Namespace) -> bool:
+    """Tell whether the next launch has another name for certain, or this start is a restart."""
+    if options.launch is not None or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")):
+        return True
     try:
-        return str(uuid.UUID(os.environ.get("TORCHELASTIC_RUN_ID")))
-    except (TypeError, ValueError):  # a name that the next launch may have again
-        return None
+        uuid.UUID(os.environ.get("TORCHELASTIC_RUN_ID"))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
-def _published(folder: Path, launch: str | None) -> bool:
+def _published(options: argparse.Namespace) -> bool:
     """Tell whether this launch published before this process was started.
 
     torchrun counts restarts, but not those of a changed membership; a stage that Spark tries again begins at
-    none as well.
+    none as well. What lay there before the launch has not its name: a restart must not take it for its own.
     """
+    folder, launch = options.vectors, _launch(options)
     if not os.path.lexists(folder):
         return False
-    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")):
-        return True
     with suppress(OSError):  # no file, or no folder
-        if launch is not None and (folder / LAUNCH).read_bytes() == launch.encode():
+        if launch and _is_of_one_launch(options) and (folder / LAUNCH).read_bytes() == launch.encode():
             return True
     raise taken(folder)
-
-
-def taken(folder: str | Path) -> UsageError:
-    """Return what is said where something lies at the place of the vectors."""
-    return UsageError(f"there is a {folder} already; choose another name for the vectors, or remove it")
 
 
 def train(options: argparse.Namespace, communicator: Communicator) -> None:
@@ -176,6 +184,7 @@ def train(options: argparse.Namespace, communicator: Communicator) -> None:
     )
     if communicator.rank == 0:
         publish(model, options.vectors, _launch(options))
+        _log.info("vectors in %s", options.vectors)
         if options.figures is not None:
             figures = asdict(model.engine_.figures) | {"history": model.history_}
             options.figures.write_text(json.dumps(figures, indent=1), "utf-8")
@@ -202,7 +211,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     level = logging.INFO if rank == "0" else logging.WARNING
     logging.basicConfig(level=level, format=f"worker {rank}: %(message)s", stream=sys.stderr)
     try:
-        published = _published(options.vectors, _launch(options))
+        check_folders(options.sessions, options.vectors, options.checkpoints, options.figures)
+        published = _published(options)
+        if rank == "0" and not published:
+            check_writable(options.vectors)
         with joined_workers(options.timeout_minutes) as communicator:
             if not published:
                 train(options, communicator)
@@ -210,6 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Item2VecError as error:
         _log.error("%s: %s", type(error).__name__, error)
         return error.exit_code
+    except KeyboardInterrupt:
+        _log.error("interrupted%s", "; the same command goes on" if options.checkpoints else "")
+        return 130
     return 0
 
 

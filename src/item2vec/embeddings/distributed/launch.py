@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from item2vec.embeddings.distributed.folders import check_folders, taken
 from item2vec.embeddings.item_vectors import ItemVectors
-from item2vec.embeddings.train_worker import EXCHANGES_PER_EPOCH, taken
+from item2vec.embeddings.train_worker import EXCHANGES_PER_EPOCH
 from item2vec.errors import MissingDependencyError, TrainingError, UsageError
 
 WORKER = "item2vec.embeddings.train_worker"
@@ -55,6 +56,8 @@ class WorkerJob:
         for name, value in options.items():
             line += [name, str(value)]
         for name, value in self.params.items():  # JSON's scalars are TOML's
+            if value is None:  # TOML has none; it is the default of those that may have it
+                continue
             line += ["--set", f"{name}={json.dumps(value)}"]
         for name in ("checkpoints", "figures"):
             if getattr(self, name) is not None:
@@ -79,7 +82,7 @@ def train_with_torchrun(job: WorkerJob, n_workers: int, max_restarts: int = 0) -
     TrainingError
         If they fail; what they said is on the error stream.
     """
-    _check_new(job.vectors)
+    _check(job, n_workers)
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
         *("--nproc-per-node", str(n_workers), "--max-restarts", str(max_restarts)),
@@ -123,7 +126,7 @@ def train_with_spark(job: WorkerJob, n_workers: int, use_gpu: bool = False) -> I
         ) from error
     if SparkSession.getActiveSession() is None:
         raise UsageError("no Spark session is active; make one with SparkSession.builder.getOrCreate()")
-    _check_new(job.vectors)
+    _check(job, n_workers)
     # Its defaults are the driver's own processes and GPUs.
     distributor = TorchDistributor(num_processes=n_workers, local_mode=False, use_gpu=use_gpu)
     try:
@@ -132,10 +135,19 @@ def train_with_spark(job: WorkerJob, n_workers: int, use_gpu: bool = False) -> I
         distributor.run("-m", WORKER, *job.arguments(), "--launch", uuid.uuid4().hex)
     except (PySparkException, RuntimeError) as error:
         raise TrainingError(f"the {n_workers} workers on Spark failed: {error}") from error
+    if not os.path.lexists(job.vectors):  # it does not pass on how torchrun ended
+        raise TrainingError(
+            f"the {n_workers} workers on Spark made no {job.vectors}; their reasons are on the executors'"
+            " error streams (of a local Spark, above)"
+        )
     return ItemVectors.load(job.vectors)
 
 
-def _check_new(vectors: str | Path) -> None:
-    """Refuse what is there before any worker starts: a restarted one takes it for its own."""
-    if os.path.lexists(vectors):
-        raise taken(vectors)
+def _check(job: WorkerJob, n_workers: int) -> None:
+    """Refuse what every worker would, and what a restarted one would take for its own."""
+    if n_workers < 1:
+        raise UsageError(f"{n_workers} workers train nothing; start one or more")
+    places = [None if path is None else Path(path) for path in (job.checkpoints, job.figures)]
+    check_folders(Path(job.sessions), Path(job.vectors), *places)
+    if os.path.lexists(job.vectors):
+        raise taken(job.vectors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,8 @@ from item2vec.embeddings.opening import open_engine
 from item2vec.embeddings.training import SegmentEngine
 from item2vec.errors import TrainingError
 from item2vec.vocabulary import Vocabulary
+
+_log = logging.getLogger(__name__)
 
 
 class SharedItem2Vec(Item2Vec):
@@ -66,7 +70,15 @@ class SharedItem2Vec(Item2Vec):
         n_items = len(corpus.item_markets)
         rows = 2 * (n_items + min(n_items, rows_at_once(self.vector_size)))
         exchanged = 4 * self.vector_size * rows + 9 * n_items
-        return replace(need, copies=need.copies + exchanged)
+        n = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # they start together and see the same free memory
+        return replace(
+            need,
+            what=f"{need.what} by {n} workers of this machine" if n > 1 else need.what,
+            tables=n * need.tables,
+            copies=n * (need.copies + exchanged),
+            threads=n * need.threads,
+            order=n * need.order,
+        )
 
     def _open_engine(
         self,
@@ -103,6 +115,8 @@ class SharedItem2Vec(Item2Vec):
                 f"worker {self.communicator.rank} found a checkpoint of {state.epochs_done} epochs, and not"
                 " all found that one; checkpoint_dir must be a folder that all workers see"
             )
+        if state.epochs_done and self.communicator.rank == 0:
+            _log.info("going on after epoch %d of %d", state.epochs_done, self.epochs)
         return state, writer if self.communicator.rank == 0 else None
 
     def _fingerprint(
