@@ -126,13 +126,15 @@ class SharedItem2Vec(Item2Vec):
         tables: tuple[npt.NDArray[np.float32], ...],
         validated: bool,
     ) -> str:
-        """Name the training by what does not depend on how the sessions are dealt out."""
+        """Name the training by what does not depend on how the sessions are dealt out.
+
+        Not by `keep`, which follows from the rest: the order in which weights are added up moves its last bit.
+        """
         arrays: dict[str, npt.NDArray[Any]] = {
             "ids": item_keys(vocabulary.ids),
             "counts": vocabulary.counts,
             "inputs": tables[0],
             "outputs": tables[1],
-            "keep": corpus.keep,
             "item_markets": corpus.item_markets,
             "rejections": corpus.rejections,
             "sessions": self._total(sessions_digest(corpus)),
