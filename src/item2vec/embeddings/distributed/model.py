@@ -128,7 +128,7 @@ class SharedItem2Vec(Item2Vec):
     ) -> str:
         """Name the training by what does not depend on how the sessions are dealt out.
 
-        Not by `keep`, which follows from the rest: the order in which weights are added up moves its last bit.
+        Not by `keep`, which follows from the rest: the order of the sums moves its last bit.
         """
         arrays: dict[str, npt.NDArray[Any]] = {
             "ids": item_keys(vocabulary.ids),
