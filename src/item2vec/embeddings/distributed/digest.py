@@ -21,10 +21,10 @@ def sessions_digest(corpus: Corpus) -> npt.NDArray[np.int64]:
     """
     total = np.array([len(corpus.weights), len(corpus.items), 0], np.uint64)
     for first in range(0, len(corpus.weights), SESSIONS_AT_ONCE):
-        some = slice(first, first + SESSIONS_AT_ONCE)
-        clicks = _row_sums(corpus.items, corpus.offsets[first : some.stop + 1])
-        booked = _row_sums(corpus.booked_items, corpus.booked_offsets[first : some.stop + 1])
-        weights = np.ascontiguousarray(corpus.weights[some], np.float32).view(np.uint32).astype(np.uint64)
+        last = first + SESSIONS_AT_ONCE
+        clicks = _row_sums(corpus.items, corpus.offsets[first : last + 1])
+        booked = _row_sums(corpus.booked_items, corpus.booked_offsets[first : last + 1])
+        weights = corpus.weights[first:last].view(np.uint32).astype(np.uint64)
         total[2:] += _mixed(clicks + _mixed(booked + _mixed(weights))).sum(dtype=np.uint64)
     return total.view(np.int64)
 

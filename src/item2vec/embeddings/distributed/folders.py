@@ -42,9 +42,9 @@ def check_folders(sessions: Path, vectors: Path, checkpoints: Path | None, figur
             " runs/NAME/objects/sessions/ID of a run"
         )
     inner = vectors.resolve()
-    if sessions.resolve() in (inner, *inner.parents):
+    if inner.is_relative_to(sessions.resolve()):
         raise UsageError(f"the vectors would lie in the sessions, {sessions}; choose another place")
-    if checkpoints is not None and inner in (checkpoints.resolve(), *checkpoints.resolve().parents):
+    if checkpoints is not None and checkpoints.resolve().is_relative_to(inner):
         raise UsageError(f"the checkpoints would lie in the vectors, {vectors}; choose another folder")
     if figures is not None and not figures.resolve().parent.is_dir():
         raise UsageError(f"--figures {figures}: there is no folder {figures.parent}; make it first")
